@@ -1,0 +1,160 @@
+package keyring
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"regexp"
+	"time"
+)
+
+// Config says which keyring to open and how. Name, Scoped, PropagationDelay,
+// EncryptGrace and DecryptGrace belong to the keyring: Create stores them, and
+// Open refuses a Config that says otherwise.
+type Config struct {
+	// Name identifies the keyring in its store and is bound into every key.
+	// It matches [a-z0-9][a-z0-9._-]{0,62}. Required.
+	Name string
+
+	// Store keeps the wrapped keys. The keyring does not close it. Required.
+	Store Store
+
+	// KMS are the key-encryption keys. Create wraps each root key with every
+	// one of them, and any one can unwrap it; they are tried in this order.
+	// The keyring is as safe as the weakest. At least one is required.
+	KMS []KMS
+
+	// Scoped makes one key per tenant or data subject: every call then
+	// needs a scope, while a keyring that is not scoped refuses one. Open
+	// must be given the same value as Create.
+	Scoped bool
+
+	// Algorithm is what new keys of purpose Encryption encrypt with. Keys
+	// that exist keep theirs. Defaults to XAES256GCM.
+	Algorithm Algorithm
+
+	// PropagationDelay is how long a rotated key is known before it
+	// encrypts, so that every process has loaded it by then. Whole
+	// microseconds. Zero means 10 minutes at Create, as stored at Open.
+	PropagationDelay time.Duration
+
+	// EncryptGrace and DecryptGrace are how long a process goes on to
+	// encrypt and to decrypt while the store is out of reach. Whole
+	// microseconds. Zero means 1 hour and 24 hours at Create, as stored at
+	// Open.
+	EncryptGrace time.Duration
+	DecryptGrace time.Duration
+
+	// RefreshEvery is the time between two looks at the store, plus or
+	// minus a tenth. More than half of PropagationDelay is refused.
+	// Defaults to 1 minute, or half of PropagationDelay if that is less.
+	RefreshEvery time.Duration
+
+	// Timeout bounds each call to a KMS or the store, whether or not it
+	// respects its context. Defaults to 5 seconds.
+	Timeout time.Duration
+
+	// Logger receives alarms (rows that fail authentication or vanish) at
+	// level Error and failed refreshes at level Warn: names, scopes and key
+	// ids, never a key or a value. Defaults to slog.Default().
+	Logger *slog.Logger
+}
+
+const (
+	defaultPropagationDelay = 10 * time.Minute
+	defaultEncryptGrace     = time.Hour
+	defaultDecryptGrace     = 24 * time.Hour
+	defaultRefreshEvery     = time.Minute
+	defaultTimeout          = 5 * time.Second
+)
+
+var validName = regexp.MustCompile(`^[a-z0-9][a-z0-9._-]{0,62}$`)
+
+// settings returns what Create stores: the Config's values and the defaults.
+func (c *Config) settings() Settings {
+	s := Settings{c.Scoped, c.PropagationDelay, c.EncryptGrace, c.DecryptGrace}
+	setDefault(&s.PropagationDelay, defaultPropagationDelay)
+	setDefault(&s.EncryptGrace, defaultEncryptGrace)
+	setDefault(&s.DecryptGrace, defaultDecryptGrace)
+	return s
+}
+
+// agree checks the Config against the stored settings; zero agrees with all.
+func (c *Config) agree(s Settings) error {
+	if c.Scoped != s.Scoped {
+		return fmt.Errorf("keyring: %s: Config.Scoped is %t, the keyring was created with %t", c.Name, c.Scoped, s.Scoped)
+	}
+	for _, d := range []struct {
+		field       string
+		here, there time.Duration
+	}{
+		{"PropagationDelay", c.PropagationDelay, s.PropagationDelay},
+		{"EncryptGrace", c.EncryptGrace, s.EncryptGrace},
+		{"DecryptGrace", c.DecryptGrace, s.DecryptGrace},
+	} {
+		if d.here != 0 && d.here != d.there {
+			return fmt.Errorf("keyring: %s: Config.%s is %v, the keyring was created with %v", c.Name, d.field, d.here, d.there)
+		}
+	}
+	return nil
+}
+
+// validate checks everything that needs no store and sets the defaults of what
+// belongs to the process.
+func (c *Config) validate() error {
+	switch {
+	case !validName.MatchString(c.Name):
+		return fmt.Errorf("keyring: Config.Name %q does not match %s", c.Name, validName)
+	case c.Store == nil:
+		return errors.New("keyring: Config.Store is required")
+	case len(c.KMS) == 0:
+		return errors.New("keyring: Config.KMS needs at least one KMS")
+	case c.Algorithm == "":
+		c.Algorithm = XAES256GCM
+	case c.Algorithm != XAES256GCM && c.Algorithm != AES256GCM:
+		return fmt.Errorf("keyring: Config.Algorithm %q is not known", c.Algorithm)
+	}
+	uris := make(map[string]bool)
+	for _, k := range c.KMS {
+		switch {
+		case k == nil:
+			return errors.New("keyring: Config.KMS holds nil")
+		case k.URI() == "":
+			return errors.New("keyring: a KMS without a URI")
+		case uris[k.URI()]:
+			return fmt.Errorf("keyring: Config.KMS names %s twice", k.URI())
+		}
+		uris[k.URI()] = true
+	}
+	for field, d := range map[string]time.Duration{
+		"PropagationDelay": c.PropagationDelay, "EncryptGrace": c.EncryptGrace,
+		"DecryptGrace": c.DecryptGrace, "RefreshEvery": c.RefreshEvery, "Timeout": c.Timeout,
+	} {
+		if d < 0 || d%time.Microsecond != 0 {
+			return fmt.Errorf("keyring: Config.%s of %v is no positive number of whole microseconds", field, d)
+		}
+	}
+	setDefault(&c.Timeout, defaultTimeout)
+	if c.Logger == nil {
+		c.Logger = slog.Default()
+	}
+	return nil
+}
+
+// refreshEvery returns the interval that goes with the keyring's settings.
+func (c *Config) refreshEvery(s Settings) (time.Duration, error) {
+	most := s.PropagationDelay / 2
+	if c.RefreshEvery > most {
+		return 0, fmt.Errorf("keyring: %s: Config.RefreshEvery of %v is more than half of the PropagationDelay of %v: processes could meet a key that they do not know", c.Name, c.RefreshEvery, s.PropagationDelay)
+	}
+	if c.RefreshEvery == 0 {
+		return min(defaultRefreshEvery, most), nil
+	}
+	return c.RefreshEvery, nil
+}
+
+func setDefault(d *time.Duration, value time.Duration) {
+	if *d == 0 {
+		*d = value
+	}
+}

@@ -1,0 +1,410 @@
+package keyring
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/sealfield/sealfield/internal/flight"
+)
+
+// Keyring is an open keyring. It is safe for concurrent use and meant to be
+// opened once per process. Close it to wipe its keys.
+type Keyring struct {
+	name         string
+	store        Store
+	kms          []KMS
+	settings     Settings
+	algorithm    Algorithm
+	refreshEvery time.Duration
+	timeout      time.Duration
+	log          *slog.Logger
+	start        time.Time // of the monotonic clock
+
+	// What the hot path reads.
+	clock     atomic.Int64  // the store's time in Unix nanoseconds: coarse, never ahead
+	staleness atomic.Uint32 // fresh, encryptStale, decryptStale or closed
+	only      [4]atomic.Pointer[entry]
+	scopes    [4]scopeMap
+
+	cached atomic.Int64 // bytes in caches, at most maxCache
+
+	roots     roots
+	loads     flight.Group[Target, *entry]
+	firstKeys flight.Group[Target, struct{}]
+	refreshes flight.Group[struct{}, struct{}]
+
+	mu        sync.Mutex
+	offset    time.Duration // the store's clock is at least offset + mono()
+	refreshed time.Duration // when the last complete refresh began
+	slots     map[string]int
+
+	ctx  context.Context // ends at Close
+	stop context.CancelFunc
+	done sync.WaitGroup
+}
+
+// The values of Keyring.staleness, each including the one before.
+const (
+	fresh = iota
+	encryptStale
+	decryptStale
+	closed
+)
+
+// Create makes a new keyring: one root key per purpose, each wrapped by every
+// KMS of the Config. It fails with ErrExists if the store has a keyring of that
+// name. It needs the right to Wrap; Open and everything after need not.
+func Create(ctx context.Context, cfg Config) (*Keyring, error) {
+	if err := cfg.validate(); err != nil {
+		return nil, err
+	}
+	settings := cfg.settings()
+	kr, err := newKeyring(cfg, settings)
+	if err != nil {
+		return nil, err
+	}
+	if err := kr.create(ctx); err != nil {
+		kr.Close()
+		return nil, err
+	}
+	return kr, nil
+}
+
+func (kr *Keyring) create(ctx context.Context) error {
+	if _, err := kr.loadStore(ctx, nil); !errors.Is(err, ErrNotFound) {
+		if err == nil {
+			err = ErrExists
+		}
+		return fmt.Errorf("keyring: create %s: %w", kr.name, err)
+	}
+	rows, err := kr.newRoots(ctx)
+	if err != nil {
+		return fmt.Errorf("keyring: create %s: %w", kr.name, err)
+	}
+	_, err = bounded(ctx, kr.timeout, func(ctx context.Context) (struct{}, error) {
+		return struct{}{}, kr.store.Create(ctx, rows)
+	})
+	if err != nil {
+		return fmt.Errorf("keyring: create %s: %w", kr.name, storeError(err))
+	}
+	return kr.begin(ctx)
+}
+
+// Open opens a keyring that exists, and fails with ErrNotFound otherwise. It
+// never makes one. It calls no KMS: a root key is unwrapped when its purpose is
+// first used.
+func Open(ctx context.Context, cfg Config) (*Keyring, error) {
+	if err := cfg.validate(); err != nil {
+		return nil, err
+	}
+	loaded, err := bounded(ctx, cfg.Timeout, func(ctx context.Context) (Loaded, error) {
+		return cfg.Store.Load(ctx, cfg.Name, nil)
+	})
+	if err == nil && len(loaded.Roots) == 0 {
+		err = fmt.Errorf("%w: a keyring without root keys", ErrTampered)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("keyring: open %s: %w", cfg.Name, storeError(err))
+	}
+	// The settings are proven when a root is unwrapped; until then a root
+	// that says otherwise than the others is refused.
+	for _, r := range loaded.Roots {
+		if err := cfg.agree(r.Settings); err != nil {
+			return nil, err
+		}
+		if r.Settings != loaded.Roots[0].Settings {
+			return nil, rootError(&r, ErrTampered)
+		}
+	}
+	kr, err := newKeyring(cfg, loaded.Roots[0].Settings)
+	if err != nil {
+		return nil, err
+	}
+	if err := kr.begin(ctx); err != nil {
+		kr.Close()
+		return nil, err
+	}
+	return kr, nil
+}
+
+// OpenOrCreate opens the keyring, or creates it if the store says that there
+// is none. It is meant for development and tests: in production the right to
+// create keys belongs to a role of its own.
+func OpenOrCreate(ctx context.Context, cfg Config) (*Keyring, error) {
+	kr, err := Open(ctx, cfg)
+	if errors.Is(err, ErrNotFound) {
+		kr, err = Create(ctx, cfg)
+	}
+	if errors.Is(err, ErrExists) {
+		kr, err = Open(ctx, cfg)
+	}
+	return kr, err
+}
+
+func newKeyring(cfg Config, settings Settings) (*Keyring, error) {
+	every, err := cfg.refreshEvery(settings)
+	if err != nil {
+		return nil, err
+	}
+	kr := &Keyring{
+		name: cfg.Name, store: cfg.Store, kms: append([]KMS(nil), cfg.KMS...), settings: settings, algorithm: cfg.Algorithm,
+		refreshEvery: every, timeout: cfg.Timeout, log: cfg.Logger, start: time.Now(), slots: make(map[string]int),
+	}
+	kr.ctx, kr.stop = context.WithCancel(context.Background())
+	return kr, nil
+}
+
+// begin makes the first refresh and starts the work in the background.
+func (kr *Keyring) begin(ctx context.Context) error {
+	if err := kr.Refresh(ctx); err != nil {
+		return err
+	}
+	kr.done.Go(kr.tick)
+	kr.done.Go(kr.poll)
+	return nil
+}
+
+// Close stops the work in the background and wipes the keys (best effort: keys
+// that calls under way hold stay until these return). Later calls fail with
+// ErrClosed. It does not close the Store. Closing again does nothing.
+func (kr *Keyring) Close() error {
+	kr.mu.Lock()
+	again := kr.staleness.Swap(closed) == closed
+	kr.mu.Unlock()
+	if again {
+		return nil
+	}
+	kr.stop()
+	kr.done.Wait()
+	for _, e := range kr.entries() {
+		kr.drop(e)
+	}
+	kr.roots.wipe()
+	return nil
+}
+
+// Name returns the keyring's name.
+func (kr *Keyring) Name() string { return kr.name }
+
+// Scoped reports whether every call needs a scope.
+func (kr *Keyring) Scoped() bool { return kr.settings.Scoped }
+
+// String returns the keyring's name and nothing secret.
+func (kr *Keyring) String() string { return "keyring " + kr.name }
+
+// mono is this process's monotonic clock.
+func (kr *Keyring) mono() time.Duration { return time.Since(kr.start) }
+
+// now is a lower bound of the store's clock, at the time of the call.
+func (kr *Keyring) now() time.Time {
+	kr.mu.Lock()
+	defer kr.mu.Unlock()
+	return time.Unix(0, int64(kr.offset+kr.mono())).UTC()
+}
+
+// setClock takes over the store's time, which was read before now: so the
+// clock is never ahead of the store's, and activates nothing early.
+func (kr *Keyring) setClock(storeTime time.Time) {
+	kr.mu.Lock()
+	kr.offset = time.Duration(storeTime.UnixNano()) - kr.mono()
+	kr.mu.Unlock()
+	kr.updateClock()
+}
+
+// updateClock publishes what the hot path reads, so that it needs no time.Now
+// and so that the graces end by themselves.
+func (kr *Keyring) updateClock() {
+	kr.mu.Lock()
+	defer kr.mu.Unlock()
+	mono := kr.mono()
+	kr.clock.Store(int64(kr.offset + mono))
+	state, age := uint32(fresh), mono-kr.refreshed
+	if age > kr.settings.EncryptGrace {
+		state = encryptStale
+	}
+	if age > kr.settings.DecryptGrace {
+		state = decryptStale
+	}
+	if kr.staleness.Load() != closed {
+		kr.staleness.Store(state)
+	}
+}
+
+// tick keeps the coarse clock: one second, less if the keyring's times are
+// short.
+func (kr *Keyring) tick() {
+	s := kr.settings
+	every := min(time.Second, max(time.Millisecond, min(s.PropagationDelay, s.EncryptGrace, s.DecryptGrace)/8))
+	t := time.NewTicker(every)
+	defer t.Stop()
+	for {
+		select {
+		case <-kr.ctx.Done():
+			return
+		case <-t.C:
+			kr.updateClock()
+		}
+	}
+}
+
+// poll refreshes at every interval and at every notice of the store. After a
+// failure it comes back sooner.
+func (kr *Keyring) poll() {
+	changed := make(chan struct{}, 1)
+	if w, ok := kr.store.(Watcher); ok {
+		kr.done.Go(func() { kr.watch(w, changed) })
+	}
+	wait := kr.refreshEvery
+	for {
+		t := time.NewTimer(wait - wait/10 + rand.N(wait/5+1))
+		select {
+		case <-kr.ctx.Done():
+			t.Stop()
+			return
+		case <-changed:
+			t.Stop()
+		case <-t.C:
+		}
+		wait = kr.refreshEvery
+		if err := kr.Refresh(kr.ctx); err != nil && kr.ctx.Err() == nil {
+			kr.log.Warn("sealfield: refresh of keys failed", "keyring", kr.name, "error", err)
+			wait = max(wait/4, time.Millisecond)
+		}
+	}
+}
+
+func (kr *Keyring) watch(w Watcher, changed chan<- struct{}) {
+	err := w.Watch(kr.ctx, kr.name, func() {
+		select {
+		case changed <- struct{}{}:
+		default:
+		}
+	})
+	if kr.ctx.Err() == nil {
+		kr.log.Warn("sealfield: the store can not be watched, polling only", "keyring", kr.name, "every", kr.refreshEvery, "error", err)
+	}
+}
+
+// check refuses calls after Close, unknown purposes and wrong scopes.
+func (kr *Keyring) check(t Target) error {
+	switch {
+	case kr.staleness.Load() == closed:
+		return fmt.Errorf("keyring: %s: %w", kr.name, ErrClosed)
+	case !t.Purpose.valid():
+		return fmt.Errorf("keyring: %s: no such purpose: %q", kr.name, t.Purpose)
+	case kr.settings.Scoped && t.Scope == "":
+		return fmt.Errorf("keyring: %s: %w: the keyring is scoped and the scope is empty", kr.name, ErrScope)
+	case !kr.settings.Scoped && t.Scope != "":
+		return fmt.Errorf("keyring: %s: %w: the keyring is not scoped and the scope is not empty", kr.name, ErrScope)
+	}
+	return nil
+}
+
+func (p Purpose) index() int {
+	switch p {
+	case Encryption:
+		return 0
+	case Index:
+		return 1
+	case Token:
+		return 2
+	}
+	return 3
+}
+
+// entry returns what is in memory of a target's keys, or nil.
+func (kr *Keyring) entry(p Purpose, scope string) *entry {
+	if !kr.settings.Scoped {
+		if scope != "" {
+			return nil
+		}
+		return kr.only[p.index()].Load()
+	}
+	return kr.scopes[p.index()].get(scope)
+}
+
+// keep publishes e, unless its target has an entry already, which it returns.
+func (kr *Keyring) keep(e *entry) *entry {
+	i := e.target.Purpose.index()
+	if !kr.settings.Scoped {
+		if kr.only[i].CompareAndSwap(nil, e) {
+			return e
+		}
+		return kr.only[i].Load()
+	}
+	kept, evicted := kr.scopes[i].add(e, maxScopes)
+	if evicted != nil {
+		evicted.close()
+	}
+	return kept
+}
+
+// drop forgets an entry and wipes its keys.
+func (kr *Keyring) drop(e *entry) {
+	i := e.target.Purpose.index()
+	kr.only[i].CompareAndSwap(e, nil)
+	kr.scopes[i].remove(e)
+	e.close()
+}
+
+func (kr *Keyring) entries() []*entry {
+	var all []*entry
+	for i := range kr.only {
+		if e := kr.only[i].Load(); e != nil {
+			all = append(all, e)
+		}
+		all = append(all, kr.scopes[i].entries()...)
+	}
+	return all
+}
+
+// slot returns the number under which derivations with that label are kept.
+func (kr *Keyring) slot(label string) int {
+	kr.mu.Lock()
+	defer kr.mu.Unlock()
+	n, ok := kr.slots[label]
+	if !ok {
+		n = len(kr.slots)
+		kr.slots[label] = n
+	}
+	return n
+}
+
+// bounded runs f with a time limit, and stops waiting for it at that limit even
+// if f does not respect its context.
+func bounded[T any](ctx context.Context, limit time.Duration, f func(context.Context) (T, error)) (T, error) {
+	ctx, cancel := context.WithTimeout(ctx, limit)
+	type result struct {
+		value T
+		err   error
+	}
+	c := make(chan result, 1)
+	go func() {
+		defer cancel()
+		v, err := f(ctx)
+		c <- result{v, err}
+	}()
+	select {
+	case r := <-c:
+		return r.value, r.err
+	case <-ctx.Done():
+		var zero T
+		return zero, context.Cause(ctx)
+	}
+}
+
+// storeError makes every failure of a store a typed one.
+func storeError(err error) error {
+	for _, known := range []error{ErrNotFound, ErrExists, ErrConflict, ErrErased, ErrTampered, ErrUnavailable, ErrDenied, ErrClosed, context.Canceled} {
+		if errors.Is(err, known) {
+			return err
+		}
+	}
+	return fmt.Errorf("store: %w: %w", ErrUnavailable, err)
+}

@@ -1,0 +1,199 @@
+package keyring
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+)
+
+// This file is the slow path: everything that the hot path of Derivation could
+// not answer from memory.
+
+// loaded returns a target's entry, from memory or else from the store; nil if
+// it has no key.
+func (kr *Keyring) loaded(ctx context.Context, t Target) (e *entry, loaded bool, err error) {
+	if err := kr.check(t); err != nil {
+		return nil, false, err
+	}
+	if e := kr.entry(t.Purpose, t.Scope); e != nil {
+		return e, false, nil
+	}
+	e, err = kr.loadOne(ctx, t)
+	return e, true, err
+}
+
+func (kr *Keyring) activeKey(ctx context.Context, t Target) (*dek, error) {
+	for try := 0; ; try++ {
+		e, loaded, err := kr.loaded(ctx, t)
+		if err != nil {
+			return nil, err
+		}
+		if kr.staleness.Load() >= encryptStale {
+			return nil, kr.staleError(t)
+		}
+		if e != nil {
+			s := e.current(kr.now())
+			switch {
+			case s.active != nil:
+				return s.active, nil
+			case s.refused != nil && !loaded && try == 0 && errors.Is(s.refused, ErrUnavailable):
+				if _, err := kr.loadOne(ctx, t); err != nil {
+					return nil, err
+				}
+				continue
+			case s.refused != nil:
+				return nil, s.refused
+			}
+		}
+		if try == 2 {
+			return nil, &KeyError{kr.name, t.Scope, t.Purpose, 0, fmt.Errorf("%w: the first key did not appear", ErrUnavailable)}
+		}
+		if err := kr.makeFirstKey(ctx, t); err != nil {
+			return nil, err
+		}
+	}
+}
+
+// activeID returns the id of the active key, or zero if there is no key yet.
+func (kr *Keyring) activeID(ctx context.Context, t Target) (KeyID, error) {
+	e, _, err := kr.loaded(ctx, t)
+	if err != nil || e == nil {
+		return 0, err
+	}
+	if kr.staleness.Load() >= encryptStale {
+		return 0, kr.staleError(t)
+	}
+	s := e.current(kr.now())
+	if s.active == nil {
+		return 0, s.refused
+	}
+	return s.active.row.ID, nil
+}
+
+func (kr *Keyring) keyByID(ctx context.Context, t Target, id KeyID) (*dek, error) {
+	e, fetched, err := kr.loaded(ctx, t)
+	if err != nil {
+		return nil, err
+	}
+	if kr.staleness.Load() >= decryptStale {
+		return nil, kr.staleError(t)
+	}
+	unknown := &KeyError{kr.name, t.Scope, t.Purpose, id, ErrUnknownKey}
+	for {
+		if e != nil {
+			s := e.keys.Load()
+			k := s.find(id)
+			switch {
+			case s.erased != nil:
+				return nil, &KeyError{kr.name, t.Scope, t.Purpose, id, ErrErased}
+			case k != nil && k.material != nil:
+				return k, nil
+			case k != nil && (!k.retry || fetched):
+				return nil, k.err
+			}
+		}
+		if fetched || !id.Valid() {
+			return nil, unknown
+		}
+		if err := e.mayFetch(id, kr.mono()); err != nil {
+			return nil, &KeyError{kr.name, t.Scope, t.Purpose, id, err}
+		}
+		if e, err = kr.loadOne(ctx, t); err != nil {
+			return nil, err
+		}
+		if e != nil && e.keys.Load().find(id) == nil {
+			e.markUnknown(id, kr.mono())
+		}
+		fetched = true
+	}
+}
+
+func (kr *Keyring) liveKeys(ctx context.Context, t Target) ([]*dek, error) {
+	e, _, err := kr.loaded(ctx, t)
+	if err != nil {
+		return nil, err
+	}
+	if e != nil && kr.mono()-e.keys.Load().asOf > kr.settings.PropagationDelay {
+		if e, err = kr.loadOne(ctx, t); err != nil {
+			return nil, err
+		}
+	}
+	if kr.staleness.Load() >= decryptStale {
+		return nil, kr.staleError(t)
+	}
+	if e == nil {
+		return nil, nil
+	}
+	s := e.keys.Load()
+	switch {
+	case s.erased != nil:
+		return nil, s.erased
+	case kr.mono()-s.asOf > kr.settings.PropagationDelay:
+		return nil, kr.staleError(t)
+	}
+	var live []*dek
+	for _, k := range s.keys {
+		switch {
+		case k.material != nil:
+			live = append(live, k)
+		case k.authentic && k.row.State == KeyDestroyed:
+		default:
+			return nil, k.err
+		}
+	}
+	return live, nil
+}
+
+func (kr *Keyring) staleError(t Target) error {
+	err := ErrStale
+	if kr.staleness.Load() == closed {
+		err = ErrClosed
+	}
+	return fmt.Errorf("keyring: %s: purpose %s: %w", kr.name, t.Purpose, err)
+}
+
+// The store is asked for unknown key ids at most at this rate per target, and
+// once per id within unknownFor: forged values must not become a flood.
+const (
+	unknownRate  = 10 // per second
+	unknownBurst = 20
+	unknownFor   = 30 * time.Second
+	unknownKept  = 1024 // ids
+)
+
+type unknownIDs struct {
+	since  map[KeyID]time.Duration
+	bucket float64 // tokens
+	filled time.Duration
+}
+
+// mayFetch says whether the store may be asked for id now. The answer
+// ErrUnknownKey comes from an earlier look; ErrUnavailable is no answer.
+func (e *entry) mayFetch(id KeyID, now time.Duration) error {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	u := &e.unknown
+	if since, ok := u.since[id]; ok && now-since < unknownFor {
+		return ErrUnknownKey
+	}
+	if u.filled == 0 {
+		u.bucket, u.filled = unknownBurst, now
+	}
+	u.bucket = min(unknownBurst, u.bucket+(now-u.filled).Seconds()*unknownRate)
+	u.filled = now
+	if u.bucket < 1 {
+		return fmt.Errorf("%w: too many unknown key ids", ErrUnavailable)
+	}
+	u.bucket--
+	return nil
+}
+
+func (e *entry) markUnknown(id KeyID, now time.Duration) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if len(e.unknown.since) >= unknownKept || e.unknown.since == nil {
+		e.unknown.since = make(map[KeyID]time.Duration)
+	}
+	e.unknown.since[id] = now
+}

@@ -1,0 +1,226 @@
+package keyring
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/sealfield/sealfield/internal/flight"
+)
+
+// roots are the root keys that a process knows.
+type roots struct {
+	mu      sync.Mutex
+	byID    map[KeyID]root
+	unwraps flight.Group[KeyID, *rootKey]
+}
+
+type root struct {
+	row  Root
+	key  *rootKey      // nil until it was unwrapped
+	seen time.Duration // when the row was last accepted
+}
+
+func (rs *roots) get(id KeyID) (root, bool) {
+	rs.mu.Lock()
+	defer rs.mu.Unlock()
+	r, ok := rs.byID[id]
+	return r, ok
+}
+
+func (rs *roots) setKey(id KeyID, key *rootKey) {
+	rs.mu.Lock()
+	defer rs.mu.Unlock()
+	if r, ok := rs.byID[id]; ok {
+		r.key = key
+		rs.byID[id] = r
+	}
+}
+
+// newest returns the root of the highest version.
+func (rs *roots) newest(p Purpose) (root, bool) {
+	rs.mu.Lock()
+	defer rs.mu.Unlock()
+	var best root
+	for _, r := range rs.byID {
+		if r.row.Purpose == p && r.row.Version > best.row.Version {
+			best = r
+		}
+	}
+	return best, best.row.Version > 0
+}
+
+func (rs *roots) wipe() {
+	rs.mu.Lock()
+	defer rs.mu.Unlock()
+	clear(rs.byID)
+}
+
+// mergeRoots takes over what a load that began at asOf has seen. A root that
+// was unwrapped keeps its proven fields whatever the store says later.
+func (kr *Keyring) mergeRoots(rows []Root, asOf time.Duration) error {
+	rs := &kr.roots
+	rs.mu.Lock()
+	defer rs.mu.Unlock()
+	if rs.byID == nil {
+		rs.byID = make(map[KeyID]root)
+	}
+	var refused []error
+	present := make(map[KeyID]bool)
+	for _, row := range rows {
+		present[row.ID] = true
+		old, known := rs.byID[row.ID]
+		switch {
+		case row.Settings != kr.settings, known && old.key != nil && !sameRoot(&row, &old.row),
+			known && row.Revision < old.row.Revision && old.seen < asOf:
+			refused = append(refused, rootError(&row, ErrTampered))
+		case !known || row.Revision >= old.row.Revision:
+			rs.byID[row.ID] = root{row, old.key, kr.mono()}
+		}
+	}
+	for id, r := range rs.byID {
+		if !present[id] && r.seen < asOf {
+			refused = append(refused, rootError(&r.row, fmt.Errorf("%w: the row is gone", ErrTampered)))
+		}
+	}
+	return errors.Join(refused...)
+}
+
+func sameRoot(a, b *Root) bool {
+	return a.Keyring == b.Keyring && a.Purpose == b.Purpose && a.Version == b.Version && a.ID == b.ID &&
+		a.CreatedAt.Equal(b.CreatedAt) && a.Settings == b.Settings && bytes.Equal(a.Check, b.Check)
+}
+
+// rootKey returns the wrapping key of a root, unwrapping it at most once. It
+// does not depend on ctx once it has begun.
+func (kr *Keyring) rootKey(ctx context.Context, id KeyID) (*rootKey, error) {
+	r, ok := kr.roots.get(id)
+	switch {
+	case !ok:
+		return nil, fmt.Errorf("%w: its root key %s is not in the store", ErrTampered, id)
+	case r.key != nil:
+		return r.key, nil
+	}
+	key, _, err := kr.roots.unwraps.Do(ctx, id, func() (*rootKey, error) {
+		if r, ok := kr.roots.get(id); ok && r.key != nil {
+			return r.key, nil
+		}
+		key, err := kr.unwrapRoot(&r.row)
+		if err == nil {
+			kr.roots.setKey(id, key)
+		}
+		return key, err
+	})
+	return key, err
+}
+
+// unwrapRoot asks the KMSs in order until one gives the key that the row's
+// check value proves.
+func (kr *Keyring) unwrapRoot(r *Root) (*rootKey, error) {
+	var failed error
+	for _, k := range kr.kms {
+		for _, w := range r.Wraps {
+			if w.URI != k.URI() {
+				continue
+			}
+			key, err := kr.unwrapWith(k, w, r)
+			if err == nil {
+				return key, nil
+			}
+			failed = join(failed, fmt.Errorf("KMS %s: %w", k.URI(), err))
+		}
+	}
+	if failed == nil {
+		failed = fmt.Errorf("%w: none of the configured KMSs has wrapped it", ErrUnavailable)
+	}
+	return nil, rootError(r, failed)
+}
+
+func (kr *Keyring) unwrapWith(k KMS, w Wrap, r *Root) (*rootKey, error) {
+	secret, err := bounded(kr.ctx, kr.timeout, func(ctx context.Context) ([]byte, error) {
+		return k.Unwrap(ctx, slices.Clone(w.Wrapped), encryptionContext(r))
+	})
+	if err != nil {
+		return nil, kmsError(err)
+	}
+	defer clear(secret)
+	return checkRoot(secret, r)
+}
+
+// newRoots makes the first root of each purpose and wraps it with every KMS.
+func (kr *Keyring) newRoots(ctx context.Context) ([]Root, error) {
+	var rows []Root
+	taken := make(map[KeyID]bool)
+	for _, p := range Purposes() {
+		r := Root{Keyring: kr.name, Purpose: p, Version: 1, ID: newKeyID(), State: RootOpen,
+			CreatedAt: wholeMicros(time.Now()), Settings: kr.settings, Revision: 1}
+		for taken[r.ID] {
+			r.ID = newKeyID()
+		}
+		taken[r.ID] = true
+		if err := kr.fillRoot(ctx, &r); err != nil {
+			return nil, err
+		}
+		rows = append(rows, r)
+	}
+	return rows, nil
+}
+
+// fillRoot gives the row its secret: check value, wraps, and the wrapping key
+// in this process's memory.
+func (kr *Keyring) fillRoot(ctx context.Context, r *Root) error {
+	secret := newSecret()
+	defer clear(secret)
+	var err error
+	if r.Check, err = rootCheck(secret, r); err != nil {
+		return err
+	}
+	for _, k := range kr.kms {
+		wrapped, err := bounded(ctx, kr.timeout, func(ctx context.Context) ([]byte, error) {
+			return k.Wrap(ctx, slices.Clone(secret), encryptionContext(r))
+		})
+		if err == nil && (len(wrapped) <= keySize || bytes.Contains(wrapped, secret)) {
+			err = fmt.Errorf("%w: the KMS returned something that is no wrapped key", ErrTampered)
+		}
+		if err != nil {
+			return rootError(r, fmt.Errorf("KMS %s: %w", k.URI(), kmsError(err)))
+		}
+		r.Wraps = append(r.Wraps, Wrap{k.URI(), wrapped})
+	}
+	key, err := newRootKey(secret, r)
+	if err != nil {
+		return err
+	}
+	kr.roots.mu.Lock()
+	defer kr.roots.mu.Unlock()
+	if kr.roots.byID == nil {
+		kr.roots.byID = make(map[KeyID]root)
+	}
+	kr.roots.byID[r.ID] = root{*r, key, kr.mono()}
+	return nil
+}
+
+// kmsError makes every failure of a KMS a typed one.
+func kmsError(err error) error {
+	for _, known := range []error{ErrUnavailable, ErrDenied, ErrTampered, ErrClosed} {
+		if errors.Is(err, known) {
+			return err
+		}
+	}
+	return fmt.Errorf("%w: %w", ErrUnavailable, err)
+}
+
+func rootError(r *Root, err error) error {
+	return &KeyError{Keyring: r.Keyring, Purpose: r.Purpose, ID: r.ID, Err: fmt.Errorf("root key: %w", err)}
+}
+
+func join(a, b error) error {
+	if a == nil {
+		return b
+	}
+	return fmt.Errorf("%w; %w", a, b)
+}

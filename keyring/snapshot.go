@@ -1,0 +1,155 @@
+package keyring
+
+import (
+	"fmt"
+	"math"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// entry holds what a process knows of one target's keys.
+type entry struct {
+	target Target
+	keys   atomic.Pointer[snapshot] // never nil
+	used   atomic.Bool              // since the eviction hand last passed
+
+	mu      sync.Mutex // serialises merge, and guards unknown
+	unknown unknownIDs
+}
+
+// snapshot is the state of a target's keys at one moment. It is immutable.
+type snapshot struct {
+	keys   []*dek // by ascending version
+	active *dek   // what Encrypt uses; nil if refused says why, or there is none
+	// refused is why there is no active key although there are keys.
+	refused error
+	// until is the time on the store's clock, in Unix nanoseconds, from which
+	// on another key is the active one.
+	until  int64
+	erased error         // a *KeyError if the scope has a tombstone
+	asOf   time.Duration // when the load began that the snapshot rests on
+}
+
+// dek is one version of a data-encryption key. It is immutable but for what
+// its material caches.
+type dek struct {
+	row      Key
+	material *Material // nil exactly if err is not nil
+	err      error     // a *KeyError: why the key can not be used at all
+
+	// authentic says that row is proven genuine. If it is not, err is
+	// ErrTampered, or what kept the root from being unwrapped (retry).
+	authentic bool
+	retry     bool
+
+	// doubt is a *KeyError if the key in memory is good but the store now
+	// has another row for it, or none: it decrypts but never encrypts.
+	doubt error
+
+	seen time.Duration // when the row was last accepted; see merge
+}
+
+// find returns the key with that id, or nil.
+func (s *snapshot) find(id KeyID) *dek {
+	for i := len(s.keys) - 1; i >= 0; i-- {
+		if s.keys[i].row.ID == id {
+			return s.keys[i]
+		}
+	}
+	return nil
+}
+
+func (s *snapshot) newest() *dek {
+	if len(s.keys) == 0 {
+		return nil
+	}
+	return s.keys[len(s.keys)-1]
+}
+
+// newSnapshot chooses the active key at the time now: the highest version whose
+// activation time has come, whatever its state. Retired is final, so a key that
+// is suspended, compromised, gone or in doubt is not replaced by an older one.
+func newSnapshot(keys []*dek, erased error, asOf time.Duration, now time.Time) *snapshot {
+	slices.SortFunc(keys, func(a, b *dek) int { return a.row.Version - b.row.Version })
+	s := &snapshot{keys: keys, erased: erased, asOf: asOf, until: math.MaxInt64}
+	var candidate *dek
+	for _, k := range keys {
+		switch {
+		case k.row.ActivateAt.After(now):
+			s.until = min(s.until, k.row.ActivateAt.UnixNano())
+		default:
+			candidate = k
+		}
+	}
+	if s.refused = s.refusal(candidate); s.refused == nil {
+		s.active = candidate
+	}
+	return s
+}
+
+// refusal says why candidate may not encrypt. A row that is not authentic
+// proves nothing, its times included: such a key of a version above the
+// candidate's could be the one to use.
+func (s *snapshot) refusal(candidate *dek) error {
+	if s.erased != nil {
+		return s.erased
+	}
+	for i := len(s.keys) - 1; i >= 0; i-- {
+		k := s.keys[i]
+		switch {
+		case k.doubt != nil:
+			return k.doubt
+		case !k.authentic:
+			return k.err
+		case k != candidate:
+			continue // pending
+		case k.row.State == KeyCompromised:
+			return keyError(&k.row, ErrCompromised)
+		}
+		return k.err
+	}
+	if candidate == nil && len(s.keys) > 0 {
+		return keyError(&s.keys[0].row, fmt.Errorf("%w: no key is active yet", ErrUnavailable))
+	}
+	return nil
+}
+
+// at returns the snapshot as it is at the time now.
+func (s *snapshot) at(now time.Time) *snapshot {
+	if now.UnixNano() < s.until {
+		return s
+	}
+	return newSnapshot(slices.Clone(s.keys), s.erased, s.asOf, now)
+}
+
+// state returns the public state of k at the time now.
+func (s *snapshot) state(k *dek, now time.Time) State {
+	switch {
+	case k.row.State != KeyEnabled:
+		return State(k.row.State)
+	case k.row.ActivateAt.After(now):
+		return Pending
+	}
+	for _, other := range s.keys {
+		if other.row.Version > k.row.Version && !other.row.ActivateAt.After(now) {
+			return Retired
+		}
+	}
+	return Active
+}
+
+// current replaces the entry's snapshot if time has moved its active key.
+func (e *entry) current(now time.Time) *snapshot {
+	old := e.keys.Load()
+	s := old.at(now)
+	if s != old {
+		e.keys.CompareAndSwap(old, s)
+	}
+	return s
+}
+
+func keyError(k *Key, err error) error {
+	return &KeyError{Keyring: k.Keyring, Scope: k.Scope, Purpose: k.Purpose, ID: k.ID, Err: err}
+}

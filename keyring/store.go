@@ -1,0 +1,134 @@
+package keyring
+
+import (
+	"context"
+	"time"
+)
+
+// Settings are the properties that belong to a keyring rather than to a
+// process. They are stored with every root key and authenticated by it.
+type Settings struct {
+	Scoped           bool
+	PropagationDelay time.Duration // whole microseconds, like every duration here
+	EncryptGrace     time.Duration
+	DecryptGrace     time.Duration
+}
+
+// RootState says whether keys may still be wrapped by a root key.
+type RootState string
+
+// The states of a root key. A closed root still unwraps.
+const (
+	RootOpen   RootState = "open"
+	RootClosed RootState = "closed"
+)
+
+// Root is the row of one version of a root key. It holds no secret in clear.
+type Root struct {
+	Keyring   string
+	Purpose   Purpose
+	Version   int
+	ID        KeyID
+	State     RootState
+	CreatedAt time.Time // whole microseconds, UTC, like every time here
+	Settings  Settings
+	Wraps     []Wrap
+	Check     []byte // 32 bytes: proves the unwrapped key and this row's fields
+	Revision  int64  // 1 at first; one more at each Update
+}
+
+// Wrap is a root key as one KMS has wrapped it.
+type Wrap struct {
+	URI     string
+	Wrapped []byte
+}
+
+// KeyState is the stored part of a key's State: pending, active and retired
+// follow from time and are all stored as KeyEnabled.
+type KeyState string
+
+// The stored states of a key.
+const (
+	KeyEnabled     KeyState = "enabled"
+	KeySuspended   KeyState = "suspended"
+	KeyCompromised KeyState = "compromised"
+	KeyDestroyed   KeyState = "destroyed"
+)
+
+// Key is the row of one version of a data-encryption key (DEK). It holds no
+// secret in clear. All fields but Revision are authenticated by Wrapped.
+type Key struct {
+	Keyring    string
+	Scope      string
+	Purpose    Purpose
+	Version    int
+	ID         KeyID
+	Algorithm  Algorithm
+	State      KeyState
+	CreatedAt  time.Time
+	ActivateAt time.Time
+	Root       KeyID
+	Wrapped    []byte
+	Revision   int64 // 1 at first; one more at each Update
+}
+
+// Loaded is what Store.Load saw.
+type Loaded struct {
+	Now    time.Time       // the store's clock
+	Roots  []Root          // every root of the keyring, of every purpose
+	Keys   []Key           // every key of the targets that were asked for
+	Erased map[string]bool // the scopes among them that have a tombstone
+}
+
+// Store keeps the rows of any number of keyrings. It needs no secrecy: who
+// reads it learns scopes, counts and times; who writes it can withhold keys
+// and roll rows back, but can not forge, move or alter one. Implementations
+// must be safe for concurrent use by many goroutines and processes, and must
+// keep every row exactly, times to the microsecond. Slices that are passed in
+// stay the caller's; what is returned is the caller's to keep.
+//
+// A failure is an error that wraps ErrUnavailable (trying again may help) or
+// ErrDenied, unless stated otherwise. A Store never reports absence because a
+// read failed. keyringtest.TestStore holds an implementation to all of this.
+type Store interface {
+	// Load returns the roots of a keyring and the keys of the given targets
+	// (none is allowed), all from one moment. ErrNotFound if the keyring has
+	// no root.
+	Load(ctx context.Context, keyring string, targets []Target) (Loaded, error)
+
+	// Create adds a keyring by its first roots, all of one keyring and
+	// with different purposes, or nothing. ErrExists if the keyring has
+	// any root.
+	Create(ctx context.Context, roots []Root) error
+
+	// InsertKey adds a key. In one atomic step it checks that
+	//   - key.Root is the newest root of the purpose, and open,
+	//   - key.Version is the highest version of its target plus one, or 1,
+	//   - the scope has no tombstone (otherwise ErrErased),
+	//   - the id is new in the keyring, destroyed keys and roots included,
+	//   - CreatedAt is within a minute of the store's clock,
+	// and returns ErrConflict if one of them does not hold. Revision is
+	// stored as 1.
+	InsertKey(ctx context.Context, key Key) error
+
+	// UpdateKey replaces the row with key's keyring, scope, purpose and
+	// version if its revision is key.Revision and its id is key.ID, and
+	// stores Revision+1; otherwise ErrConflict.
+	UpdateKey(ctx context.Context, key Key) error
+
+	// EraseScope writes the tombstone of a scope, for all purposes. From
+	// its return on no InsertKey for the scope succeeds. Writing it again
+	// changes nothing.
+	EraseScope(ctx context.Context, keyring, scope string) error
+}
+
+// Watcher is a Store that can push changes. The keyring polls as well, so a
+// lost notice costs time, not correctness.
+type Watcher interface {
+	// Watch calls changed after each change to the keyring's rows, by any
+	// process, until ctx ends, and returns then. It may call it more often
+	// than that, and calls it once when it starts to see changes and after
+	// each gap. If changes can not be watched here it returns at once with
+	// an error; the keyring goes on polling.
+	Watch(ctx context.Context, keyring string, changed func()) error
+}

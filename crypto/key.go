@@ -1,0 +1,142 @@
+package crypto
+
+import (
+	"crypto/rand"
+	"slices"
+	"sync/atomic"
+
+	"github.com/sealfield/sealfield/internal/xaes"
+	"github.com/sealfield/sealfield/keyring"
+)
+
+// fieldKey is a field's key under one DEK.
+type fieldKey struct {
+	prefix  [prefixSize]byte
+	compact xaes.AEAD // of an AES-256-GCM key, else empty
+	kdf     *xaes.KDF // of an XAES-256-GCM key, else nil
+	epoch   atomic.Pointer[epoch]
+	salts   saltCache
+}
+
+// epoch is one salt and the AES-256-GCM key that XAES-256-GCM derives for it.
+//
+// XAES draws a salt and a nonce per message, 192 random bits. Drawing the salt
+// once per epochUnits messages leaves the format as it is and the bound still
+// far away: 2^20 random 96-bit nonces under one derived key collide with
+// probability 2^-57, and 2^25 epochs, 2^45 values, stay at 2^-32.
+type epoch struct {
+	salt [xaes.SaltSize]byte
+	aead xaes.AEAD
+	used atomic.Int64 // units
+}
+
+const (
+	epochUnits = 1 << 20
+	unitSize   = 64 << 10 // a value counts 1 + len/unitSize
+
+	// An atomic add by every caller would make the goroutines of several
+	// cores wait for each other. So one value in sampling counts for all:
+	// the one whose nonce's first byte is 0 modulo sampling. The nonce is
+	// uniformly random, so the count is right on average, and that 2^21
+	// values are counted as less than 2^20 has a chance below 2^-5000.
+	sampling = 64
+)
+
+// newKey derives the field's key from a DEK.
+func (f *Field) newKey(m *keyring.Material) (*fieldKey, error) {
+	key, err := f.derive(m)
+	if err != nil {
+		return nil, err
+	}
+	defer clear(key)
+	k := &fieldKey{salts: saltCache{reserve: m.Reserve}}
+	copy(k.prefix[:], append([]byte{1}, m.ID().Bytes()...))
+	if m.Algorithm() == keyring.AES256GCM {
+		k.compact, err = xaes.NewAEAD(key)
+		return k, err
+	}
+	if k.kdf, err = xaes.New(key); err != nil {
+		return nil, err
+	}
+	e, err := k.newEpoch()
+	k.epoch.Store(e)
+	return k, err
+}
+
+// derive returns the raw key, which the caller wipes.
+func (f *Field) derive(m *keyring.Material) ([]byte, error) {
+	var detail []string
+	if f.cfg.Type != "" {
+		detail = []string{f.cfg.Type}
+	}
+	return m.Derive(string(m.Algorithm()), f.name, xaes.KeySize, detail...)
+}
+
+func (k *fieldKey) newEpoch() (*epoch, error) {
+	e := &epoch{}
+	rand.Read(e.salt[:])
+	var err error
+	e.aead, err = k.kdf.Derive(&e.salt)
+	return e, err
+}
+
+func (k *fieldKey) seal(dst, plaintext, row []byte, freshSalt bool) ([]byte, error) {
+	dst = append(slices.Grow(dst, Overhead+len(plaintext)), k.prefix[:]...)
+	if k.kdf == nil {
+		return k.compact.Seal(dst, nil, plaintext, row), nil
+	}
+	e := k.epoch.Load()
+	if freshSalt || e.used.Load() >= epochUnits {
+		next, err := k.newEpoch()
+		if err != nil {
+			return nil, err
+		}
+		if !freshSalt {
+			k.epoch.CompareAndSwap(e, next)
+		}
+		e = next
+	}
+	dst = append(dst, e.salt[:]...)
+	nonce := len(dst)
+	dst = e.aead.Seal(dst, nil, plaintext, row)
+	switch {
+	case len(plaintext) >= unitSize:
+		e.used.Add(1 + int64(len(plaintext)/unitSize))
+	case dst[nonce]%sampling == 0:
+		e.used.Add(sampling)
+	}
+	return dst, nil
+}
+
+func (k *fieldKey) open(dst, ciphertext, row []byte) ([]byte, bool) {
+	if k.kdf == nil {
+		if len(ciphertext) < compactOverhead {
+			return nil, false
+		}
+		out, err := k.compact.Open(dst, nil, ciphertext[prefixSize:], row)
+		return out, err == nil
+	}
+	if len(ciphertext) < Overhead {
+		return nil, false
+	}
+	salt := (*[xaes.SaltSize]byte)(ciphertext[prefixSize:])
+	sealed := ciphertext[prefixSize+xaes.SaltSize:]
+	if e := k.epoch.Load(); e.salt == *salt {
+		out, err := e.aead.Open(dst, nil, sealed, row)
+		return out, err == nil
+	}
+	if s := k.salts.get(salt); s != nil {
+		out, err := s.aead.Open(dst, nil, sealed, row)
+		return out, err == nil
+	}
+	aead, err := k.kdf.Derive(salt)
+	if err != nil {
+		return nil, false
+	}
+	out, err := aead.Open(dst, nil, sealed, row)
+	if err != nil {
+		return nil, false
+	}
+	k.salts.put(&salted{*salt, aead})
+	return out, true
+}

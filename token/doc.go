@@ -1,0 +1,22 @@
+// Package token makes encrypted fields searchable.
+//
+// An Index turns a value into a tag, a keyed hash that is stored in a column
+// beside the ciphertext and compared there:
+//
+//	byEmail, err := token.NewIndex(kr, "customers.email", token.IndexConfig{Normalizer: token.Email})
+//	tag, err := byEmail.Tag(ctx, []byte("Ann@Example.com"), "")      // insert ... email_idx
+//	tags, err := byEmail.Match(ctx, []byte("ann@example.com"), "")   // where email_idx = any($1)
+//
+// The tag is a blind index, byte for byte Tink's HMAC-SHA256 (RFC 2104) with a
+// tag of 128 bits: 0x01, key id (4 bytes, big endian), 16 bytes. Different values
+// collide with probability 2^-128, so a unique index on the column is exact as
+// long as one index key is in use.
+//
+// What a reader of the column learns: which rows hold equal values, and so how
+// often each value occurs. That is harmless where nearly every value is
+// different (e-mail, phone, card number), and gives the values away where few
+// are common (sex, country, birth year): do not index those. Who can write
+// values through the application and read the column can test guesses. Who has
+// the index key can test all values of a small domain, but decrypts nothing:
+// index keys are apart from encryption keys, down to the root.
+package token

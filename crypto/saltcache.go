@@ -1,6 +1,7 @@
 package crypto
 
 import (
+	"crypto/cipher"
 	"encoding/binary"
 	"sync"
 	"sync/atomic"
@@ -24,7 +25,7 @@ type slot = atomic.Pointer[salted]
 
 type salted struct {
 	salt [xaes.SaltSize]byte
-	aead xaes.AEAD
+	aead cipher.AEAD
 }
 
 const (
@@ -91,8 +92,8 @@ func place(slots []slot, s *salted) bool {
 func (c *saltCache) grow(old []slot) *[]slot {
 	slots := make([]slot, 2*len(old))
 	for i := range old {
-		if s := old[i].Load(); s != nil {
-			place(slots, s)
+		if s := old[i].Load(); s != nil && !place(slots, s) {
+			c.reserve(-saltedCost)
 		}
 	}
 	c.slots.Store(&slots)

@@ -51,8 +51,8 @@ func (m *Material) Derive(algorithm, name string, length int, detail ...string) 
 	return hkdf.Key(sha256.New, m.secret.Expose(), nil, string(pae.Encode(info...)), length)
 }
 
-// Reserve asks for n bytes of the keyring's cache budget, which are given back
-// when the DEK leaves memory. It is safe for concurrent use.
+// Reserve asks for n bytes of the keyring's cache budget, or gives back -n. What
+// is not given back goes with the DEK. It is safe for concurrent use.
 func (m *Material) Reserve(n int64) bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -86,6 +86,7 @@ func (m *Material) close() {
 type Derivation[T any] struct {
 	kr      *Keyring
 	purpose Purpose
+	only    *atomic.Pointer[entry] // of a keyring that is not scoped, else nil
 	slot    int
 	build   func(*Material) (*T, error)
 }
@@ -93,13 +94,28 @@ type Derivation[T any] struct {
 // NewDerivation returns the derivation with that label; two with one label
 // must have equal T and build. build runs at most once per DEK in memory.
 func NewDerivation[T any](_ derive.Access, kr *Keyring, purpose Purpose, label string, build func(*Material) (*T, error)) *Derivation[T] {
-	return &Derivation[T]{kr, purpose, kr.slot(string(purpose) + "\x00" + label), build}
+	d := &Derivation[T]{kr: kr, purpose: purpose, slot: kr.slot(string(purpose) + "\x00" + label), build: build}
+	if !kr.settings.Scoped {
+		d.only = &kr.only[purpose.index()]
+	}
+	return d
+}
+
+// entry is Keyring.entry with the first steps done.
+func (d *Derivation[T]) entry(scope string) *entry {
+	switch {
+	case d.only == nil:
+		return d.kr.scopes[d.purpose.index()].get(scope)
+	case scope == "":
+		return d.only.Load()
+	}
+	return nil
 }
 
 // Active returns what was derived from the key that encrypts now. The first
 // call of a scope makes its first key.
 func (d *Derivation[T]) Active(ctx context.Context, scope string) (*T, error) {
-	if e := d.kr.entry(d.purpose, scope); e != nil {
+	if e := d.entry(scope); e != nil {
 		s := e.keys.Load()
 		if s.active != nil && d.kr.clock.Load() < s.until && d.kr.staleness.Load() == fresh {
 			if v := d.load(s.active.material); v != nil {
@@ -113,7 +129,7 @@ func (d *Derivation[T]) Active(ctx context.Context, scope string) (*T, error) {
 // ByID returns what was derived from the key with that id, or an error that
 // wraps a *KeyError if there is none or it may not be used.
 func (d *Derivation[T]) ByID(ctx context.Context, scope string, id KeyID) (*T, error) {
-	if e := d.kr.entry(d.purpose, scope); e != nil && d.kr.staleness.Load() < decryptStale {
+	if e := d.entry(scope); e != nil && d.kr.staleness.Load() < decryptStale {
 		s := e.keys.Load()
 		if k := s.find(id); k != nil && k.material != nil && s.erased == nil {
 			if v := d.load(k.material); v != nil {

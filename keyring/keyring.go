@@ -380,13 +380,13 @@ func (kr *Keyring) slot(label string) int {
 // if f does not respect its context.
 func bounded[T any](ctx context.Context, limit time.Duration, f func(context.Context) (T, error)) (T, error) {
 	ctx, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
 	type result struct {
 		value T
 		err   error
 	}
 	c := make(chan result, 1)
 	go func() {
-		defer cancel()
 		v, err := f(ctx)
 		c <- result{v, err}
 	}()

@@ -19,29 +19,20 @@ const (
 // KDF derives AES-256-GCM keys from an XAES-256-GCM key, which it holds behind
 // a func, out of reach of printers. It is safe for concurrent use.
 type KDF struct {
-	derive func(salt *[SaltSize]byte) (AEAD, error)
+	derive func(salt *[SaltSize]byte) (cipher.AEAD, error)
 }
 
-// AEAD is AES-256-GCM with a random nonce in front of the ciphertext, in the
-// form of cipher.AEAD's methods with an empty nonce; 28 bytes of overhead.
-type AEAD struct {
-	Seal func(dst, nonce, plaintext, additionalData []byte) []byte
-	Open func(dst, nonce, ciphertext, additionalData []byte) ([]byte, error)
-}
-
-// NewAEAD returns plain AES-256-GCM under a key of KeySize bytes. It is
+// NewAEAD returns plain AES-256-GCM under a key of KeySize bytes. The nonce is
+// random and in front of the ciphertext: 28 bytes of overhead. That is
 // cipher.NewGCMWithRandomNonce, the one form of GCM that may also be used under
-// GODEBUG=fips140=only.
-func NewAEAD(key []byte) (AEAD, error) {
+// GODEBUG=fips140=only. Printers reach the key: keep it behind an atomic.Pointer
+// or a func.
+func NewAEAD(key []byte) (cipher.AEAD, error) {
 	block, err := aes.NewCipher(key)
 	if err != nil {
-		return AEAD{}, err
+		return nil, err
 	}
-	aead, err := cipher.NewGCMWithRandomNonce(block)
-	if err != nil {
-		return AEAD{}, err
-	}
-	return AEAD{aead.Seal, aead.Open}, nil
+	return cipher.NewGCMWithRandomNonce(block)
 }
 
 // New returns the KDF of a key of KeySize bytes, which it does not keep.
@@ -60,7 +51,7 @@ func New(key []byte) (*KDF, error) {
 	}
 	k1[len(k1)-1] ^= byte(subtle.ConstantTimeSelect(int(carry), 0x87, 0))
 
-	return &KDF{func(salt *[SaltSize]byte) (AEAD, error) {
+	return &KDF{func(salt *[SaltSize]byte) (cipher.AEAD, error) {
 		// The key is CMAC(0x0001 ‖ "X" ‖ 0x00 ‖ salt) ‖ CMAC(0x0002 ‖ ...),
 		// each of a single block (the KDF of NIST SP 800-108r1).
 		var key [KeySize]byte
@@ -77,4 +68,4 @@ func New(key []byte) (*KDF, error) {
 }
 
 // Derive returns the AEAD for a salt.
-func (k *KDF) Derive(salt *[SaltSize]byte) (AEAD, error) { return k.derive(salt) }
+func (k *KDF) Derive(salt *[SaltSize]byte) (cipher.AEAD, error) { return k.derive(salt) }

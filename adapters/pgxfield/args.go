@@ -1,0 +1,252 @@
+package pgxfield
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"maps"
+	"reflect"
+	"slices"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/sealfield/sealfield/crypto"
+)
+
+// Args returns the arguments of a statement that names them @column, to be given
+// to Exec, Query, QueryRow or Batch.Queue as the only argument:
+//
+//	pool.Exec(ctx, `update customers set email = @email, email_idx = @email_idx where id = @id`, customers.Args(&c))
+//
+// The names are the columns of the struct, in the clear or sealed, their index
+// columns, and those in more, which are passed on as they are; a name in more
+// must not be a column's. Only what the statement names is sealed. A statement
+// that names a sealed column without all of its index columns, or the reverse,
+// is refused, since it would leave the row to be found under its old value.
+//
+// The row is copied before Args returns, with what its pointers, slices and maps
+// hold, but no deeper: what those hold in turn has to stay as it is until the
+// statement was sent. All errors, a nil row too, come from the statement. Nothing
+// prints the values: fmt, slog, encoding/json and pgx's tracers see the name of
+// the table. The result may be used any number of times, and seals anew each time.
+func (t *Table[T]) Args(row *T, more ...pgx.NamedArgs) pgx.QueryRewriter {
+	a := args{text: t.argsText}
+	if row == nil {
+		a.rewrite = func(context.Context, *pgx.Conn, string) (string, []any, error) {
+			return "", nil, errors.New("the row is nil")
+		}
+		return a
+	}
+	copied := *row
+	value := reflect.ValueOf(&copied).Elem()
+	t.detach(value)
+	own, err := t.merge(more)
+	plan, scope := t.table, t.scope
+	a.rewrite = func(ctx context.Context, conn *pgx.Conn, sql string) (string, []any, error) {
+		if err != nil {
+			return "", nil, err
+		}
+		return plan.rewrite(ctx, conn, sql, value, own, scope)
+	}
+	return a
+}
+
+// args hides the row in a func, where no printer finds it.
+type args struct {
+	text    string
+	rewrite func(ctx context.Context, conn *pgx.Conn, sql string) (string, []any, error)
+}
+
+// RewriteQuery implements pgx.QueryRewriter.
+func (a args) RewriteQuery(ctx context.Context, conn *pgx.Conn, sql string, more []any) (string, []any, error) {
+	if len(more) > 0 {
+		return "", nil, fmt.Errorf("%s: %w", a.text, errPositional)
+	}
+	sql, values, err := a.rewrite(ctx, conn, sql)
+	if err != nil {
+		return "", nil, fmt.Errorf("%s: %w", a.text, err)
+	}
+	return sql, values, nil
+}
+
+func (a args) String() string               { return a.text }
+func (a args) GoString() string             { return a.text }
+func (a args) Format(f fmt.State, _ rune)   { f.Write([]byte(a.text)) }
+func (a args) LogValue() slog.Value         { return slog.StringValue(a.text) }
+func (a args) MarshalText() ([]byte, error) { return []byte(a.text), nil }
+
+// merge returns one copy of the caller's own arguments.
+func (t *table) merge(more []pgx.NamedArgs) (pgx.NamedArgs, error) {
+	if len(more) == 0 {
+		return nil, nil
+	}
+	all := maps.Clone(more[0])
+	for _, m := range more[1:] {
+		for name, v := range m {
+			if _, ok := all[name]; ok {
+				return nil, fmt.Errorf("argument @%s is given twice", name)
+			}
+			all[name] = v
+		}
+	}
+	for name := range all {
+		if _, ok := t.names[name]; ok {
+			return nil, fmt.Errorf("argument @%s has the name of a column", name)
+		}
+	}
+	return all, nil
+}
+
+// detach replaces what the pointers, slices and maps of row hold by copies.
+func (t *table) detach(row reflect.Value) {
+	for _, f := range t.fields {
+		switch f.typ.Kind() {
+		case reflect.Pointer:
+			if v := row.Field(f.index); !v.IsNil() {
+				p := reflect.New(f.typ.Elem())
+				p.Elem().Set(v.Elem())
+				v.Set(p)
+			}
+		case reflect.Slice:
+			if v := row.Field(f.index); !v.IsNil() {
+				s := reflect.MakeSlice(f.typ, v.Len(), v.Len())
+				reflect.Copy(s, v)
+				v.Set(s)
+			}
+		case reflect.Map:
+			if v := row.Field(f.index); !v.IsNil() {
+				m := reflect.MakeMapWithSize(f.typ, v.Len())
+				for _, key := range v.MapKeys() {
+					m.SetMapIndex(key, v.MapIndex(key))
+				}
+				v.Set(m)
+			}
+		}
+	}
+}
+
+// rewrite returns sql with its @names numbered, and their values.
+func (t *table) rewrite(ctx context.Context, conn *pgx.Conn, sql string, row reflect.Value, own pgx.NamedArgs, scope string) (string, []any, error) {
+	if conn != nil && conn.PgConn().ParameterStatus("standard_conforming_strings") == "off" {
+		return "", nil, errors.New("the connection has standard_conforming_strings off")
+	}
+	st, err := t.statement(sql)
+	if err != nil {
+		return "", nil, err
+	}
+	w := writer{table: t, ctx: ctx, row: row, scope: scope, scratch: getScratch(), out: make([]byte, 0, st.size)}
+	defer w.scratch.release()
+	values := make([]any, len(st.args))
+	for i, a := range st.args {
+		if values[i], err = w.value(a, own); err != nil {
+			return "", nil, fmt.Errorf("@%s: %w", a.name, err)
+		}
+	}
+	return st.sql, values, nil
+}
+
+// statement returns sql as parsed for the table.
+func (t *table) statement(sql string) (*statement, error) {
+	if st := t.cache.get(sql); st != nil {
+		return st, nil
+	}
+	numbered, names, err := numberNames(sql)
+	if err != nil {
+		return nil, err
+	}
+	st := &statement{sql: numbered, args: make([]argument, len(names))}
+	for i, name := range names {
+		a, ok := t.names[name]
+		if !ok {
+			a.name = name
+		}
+		st.args[i] = a
+		if a.sealed != nil {
+			st.size += 128
+		}
+	}
+	for _, s := range t.sealed {
+		named := slices.Contains(names, s.column)
+		for _, x := range s.indexes {
+			if named != slices.Contains(names, x.column) {
+				return nil, fmt.Errorf("@%s and @%s have to stand in the same statement, or neither", s.column, x.column)
+			}
+		}
+	}
+	t.cache.put(sql, st)
+	return st, nil
+}
+
+// writer seals the values of one row.
+type writer struct {
+	*table
+	*scratch
+	ctx     context.Context
+	row     reflect.Value
+	scope   string
+	place   crypto.Binding
+	scoped  bool
+	rowDone bool
+	out     []byte // the sealed values, one after the other
+}
+
+// value returns the value of a: nil for NULL.
+func (w *writer) value(a argument, own pgx.NamedArgs) (any, error) {
+	if a.sealed == nil {
+		if a.field != nil {
+			return w.row.Field(a.field.index).Interface(), nil
+		}
+		v, ok := own[a.name]
+		if !ok {
+			return nil, errors.New("there is no such column or argument")
+		}
+		return v, nil
+	}
+	field := w.row.Field(a.sealed.index).Addr().Interface()
+	plain, null, err := a.sealed.codec.encode(w.types, w.plain[:0], field)
+	w.plain = plain
+	if err != nil {
+		return nil, err
+	}
+	at, err := w.binding(a.sealed)
+	if err != nil {
+		return nil, err
+	}
+	if null {
+		return nil, nil
+	}
+	start := len(w.out)
+	var out []byte
+	if a.index != nil {
+		out, err = a.index.token.AppendTag(w.ctx, w.out, plain, at.Scope)
+	} else {
+		out, err = a.sealed.crypto.AppendEncrypt(w.ctx, w.out, plain, at)
+	}
+	if err != nil {
+		return nil, err
+	}
+	w.out = out
+	return out[start:len(out):len(out)], nil
+}
+
+// binding returns the place of s in the row.
+func (w *writer) binding(s *sealed) (at crypto.Binding, err error) {
+	if !w.scoped {
+		if w.place.Scope, err = w.scopeFor(w.scope, w.row); err != nil {
+			return at, err
+		}
+		w.scoped = true
+	}
+	if s.bound && !w.rowDone {
+		if w.rowKey, err = w.appendRow(w.rowKey[:0], w.row); err != nil {
+			return at, err
+		}
+		w.place.Row, w.rowDone = w.rowKey, true
+	}
+	at = w.place
+	if !s.bound {
+		at.Row = nil
+	}
+	return at, nil
+}

@@ -1,0 +1,324 @@
+package pgxfield
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"reflect"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/jackc/pgx/v5/pgtype"
+)
+
+// codec turns a struct field into its sealed form and back. Fields are passed by
+// address, so that no value is boxed. A codec is safe for concurrent use; m is
+// not.
+//
+// The errors of pgx can quote the value, so none of them is handed on: a codec's
+// errors say what does not fit and no more.
+type codec interface {
+	// encode appends the sealed form of *field to dst. It returns null, and
+	// dst as it was, if *field stands for NULL.
+	encode(m *pgtype.Map, dst []byte, field any) (out []byte, null bool, err error)
+	// decode sets *field, and keeps nothing of src.
+	decode(m *pgtype.Map, src []byte, field any) error
+	// setNull sets *field, which is zero, to NULL.
+	setNull(m *pgtype.Map, field any) error
+}
+
+var errNull = errors.New("the value is NULL, which the field's type can not hold")
+
+// newCodec returns the codec for fields of Go type t in columns of type pg.
+func newCodec(t reflect.Type, pg pgType) (codec, error) {
+	if t.Kind() == reflect.Pointer && t.Elem().Kind() == reflect.Pointer {
+		return nil, errors.New("a pointer to a pointer can not be sealed")
+	}
+	if c := quickCodec(t, pg); c != nil {
+		return c, nil
+	}
+	return newPgxCodec(t, pg)
+}
+
+// pgxCodec leaves the work to pgx.
+type pgxCodec struct {
+	pg      pgType
+	viaText bool // strings in a type that pgx can not encode from a string: by its text form
+	rawJSON bool // the field holds JSON text that nobody has looked at
+}
+
+func newPgxCodec(t reflect.Type, pg pgType) (codec, error) {
+	c := &pgxCodec{pg: pg}
+	m := pgtype.NewMap()
+	zero := reflect.New(t)
+	value := zero
+	if t.Kind() == reflect.Pointer {
+		value = reflect.New(t.Elem())
+	}
+	c.rawJSON = (pg.class == "json" || pg.class == "jsonb") &&
+		(value.Elem().Kind() == reflect.String || value.Elem().Kind() == reflect.Slice && value.Type().Elem().Elem().Kind() == reflect.Uint8)
+	mismatch := fmt.Errorf("values of Go type %s can not be stored as type %s", t, pg.class)
+	if _, aliases := value.Interface().(*pgtype.UndecodedBytes); aliases {
+		return nil, mismatch
+	}
+	if m.PlanEncode(pg.oid, pgtype.BinaryFormatCode, value.Elem().Interface()) == nil {
+		if value.Elem().Kind() != reflect.String {
+			return nil, mismatch
+		}
+		c.viaText = true
+	}
+	if plan := m.PlanScan(pg.oid, pgtype.BinaryFormatCode, zero.Interface()); isFailure(plan) {
+		return nil, mismatch
+	}
+	if pg.class == "json" || pg.class == "jsonb" { // pgx would marshal anything
+		if _, err := json.Marshal(value.Interface()); err != nil && !c.rawJSON {
+			return nil, mismatch
+		}
+	}
+	return c, nil
+}
+
+// isFailure reports whether plan is the one that pgx makes when there is none.
+func isFailure(plan pgtype.ScanPlan) bool {
+	return strings.HasSuffix(fmt.Sprintf("%T", plan), ".scanPlanFail")
+}
+
+func (c *pgxCodec) encode(m *pgtype.Map, dst []byte, field any) ([]byte, bool, error) {
+	if dst == nil {
+		dst = []byte{} // pgx means NULL by nil
+	}
+	value := reflect.ValueOf(field).Elem()
+	var out []byte
+	var err error
+	if c.viaText {
+		out, err = c.encodeText(m, dst, value)
+	} else {
+		out, err = m.Encode(c.pg.oid, pgtype.BinaryFormatCode, value.Interface(), dst)
+	}
+	switch {
+	case err != nil:
+		return dst, false, fmt.Errorf("the value can not be encoded as %s", c.pg.class)
+	case out == nil:
+		return dst, true, nil
+	case c.rawJSON && !json.Valid(jsonText(out[len(dst):], c.pg.class)):
+		return dst, false, errors.New("the value is no JSON")
+	}
+	return out, false, nil
+}
+
+// jsonText returns the text in the binary form of a json or jsonb value.
+func jsonText(form []byte, class string) []byte {
+	if class == "jsonb" {
+		return bytes.TrimPrefix(form, []byte{1})
+	}
+	return form
+}
+
+func (c *pgxCodec) encodeText(m *pgtype.Map, dst []byte, value reflect.Value) ([]byte, error) {
+	if value.Kind() == reflect.Pointer {
+		if value.IsNil() {
+			return nil, nil
+		}
+		value = value.Elem()
+	}
+	t, _ := m.TypeForOID(c.pg.oid)
+	parsed, err := t.Codec.DecodeValue(m, c.pg.oid, pgtype.TextFormatCode, []byte(value.String()))
+	if err != nil {
+		return nil, err
+	}
+	return m.Encode(c.pg.oid, pgtype.BinaryFormatCode, parsed, dst)
+}
+
+func (c *pgxCodec) decode(m *pgtype.Map, src []byte, field any) error {
+	if err := m.Scan(c.pg.oid, pgtype.BinaryFormatCode, src, field); err != nil {
+		return fmt.Errorf("the %s value does not fit Go type %s", c.pg.class, reflect.TypeOf(field).Elem())
+	}
+	return nil
+}
+
+func (c *pgxCodec) setNull(m *pgtype.Map, field any) error {
+	switch reflect.TypeOf(field).Elem().Kind() {
+	case reflect.Pointer, reflect.Slice, reflect.Map, reflect.Interface:
+		return nil
+	}
+	if m.Scan(c.pg.oid, pgtype.BinaryFormatCode, nil, field) != nil {
+		return errNull
+	}
+	return nil
+}
+
+// quickCodec returns a codec for the common types that does without pgx's
+// planning and allocations, or nil. Its sealed form is the same.
+func quickCodec(t reflect.Type, pg pgType) codec {
+	base := t
+	if t.Kind() == reflect.Pointer {
+		base = t.Elem()
+	}
+	if base != timeType && customForm(base) && !isUUID(base) {
+		return nil
+	}
+	switch {
+	case pg.class == "text" && base.Kind() == reflect.String:
+		return quickFor(t, appendText, scanText)
+	case pg.class == "int8" && isInteger(base.Kind()):
+		return quickInteger(t, base.Kind())
+	case pg.class == "bool" && base.Kind() == reflect.Bool:
+		return quickFor(t, appendBool, scanBool)
+	case pg.class == "uuid" && isUUID(base):
+		return quickFor(t, appendUUID, scanUUID)
+	case pg.class == "bytea" && t.ConvertibleTo(bytesType) && t.Kind() == reflect.Slice:
+		return quickBytes{convert: converter[[]byte](t)}
+	case pg.class == "timestamptz" && base == timeType:
+		return quickFor(t, appendTimestamptz, scanTimestamptz)
+	case pg.class == "date" && base == timeType:
+		return quickFor(t, appendDate, scanDate)
+	}
+	return nil
+}
+
+func quickInteger(t reflect.Type, k reflect.Kind) codec {
+	switch k {
+	case reflect.Int:
+		return quickFor(t, appendInteger[int], scanInteger[int])
+	case reflect.Int8:
+		return quickFor(t, appendInteger[int8], scanInteger[int8])
+	case reflect.Int16:
+		return quickFor(t, appendInteger[int16], scanInteger[int16])
+	case reflect.Int32:
+		return quickFor(t, appendInteger[int32], scanInteger[int32])
+	case reflect.Int64:
+		return quickFor(t, appendInteger[int64], scanInteger[int64])
+	case reflect.Uint:
+		return quickFor(t, appendInteger[uint], scanInteger[uint])
+	case reflect.Uint8:
+		return quickFor(t, appendInteger[uint8], scanInteger[uint8])
+	case reflect.Uint16:
+		return quickFor(t, appendInteger[uint16], scanInteger[uint16])
+	case reflect.Uint32:
+		return quickFor(t, appendInteger[uint32], scanInteger[uint32])
+	default:
+		return quickFor(t, appendInteger[uint64], scanInteger[uint64])
+	}
+}
+
+// quick is the codec of fields of type E, or of a type made from it; pointer is
+// the one of pointers to such.
+type quick[E any] struct {
+	convert func(any) any // *Named to *E; nil if the field's type is E
+	append  func(dst []byte, v *E) ([]byte, error)
+	scan    func(src []byte, v *E) error
+}
+
+type pointer[E any] struct{ quick[E] }
+
+func quickFor[E any](t reflect.Type, app func([]byte, *E) ([]byte, error), scan func([]byte, *E) error) codec {
+	if t.Kind() == reflect.Pointer {
+		return pointer[E]{quick[E]{converter[*E](t), app, scan}}
+	}
+	return quick[E]{converter[E](t), app, scan}
+}
+
+// converter returns what turns a *t into a *E without touching the value.
+func converter[E any](t reflect.Type) func(any) any {
+	if t == reflect.TypeFor[E]() {
+		return nil
+	}
+	if target := reflect.TypeFor[*E](); reflect.PointerTo(t).ConvertibleTo(target) {
+		return func(p any) any { return reflect.ValueOf(p).Convert(target).Interface() }
+	}
+	// A **Named is no **E, although a *Named is a *E: point to a copy of the
+	// pointer instead. Decoding goes through pointer.decode, which copies back.
+	target := reflect.TypeFor[E]()
+	return func(p any) any {
+		e := reflect.New(target)
+		e.Elem().Set(reflect.ValueOf(p).Elem().Convert(target))
+		return e.Interface()
+	}
+}
+
+func (c quick[E]) field(p any) *E {
+	if c.convert != nil {
+		p = c.convert(p)
+	}
+	return p.(*E)
+}
+
+func (c quick[E]) encode(_ *pgtype.Map, dst []byte, field any) ([]byte, bool, error) {
+	out, err := c.append(dst, c.field(field))
+	return out, false, err
+}
+
+func (c quick[E]) decode(_ *pgtype.Map, src []byte, field any) error {
+	return c.scan(src, c.field(field))
+}
+
+func (c quick[E]) setNull(*pgtype.Map, any) error { return errNull }
+
+func (c pointer[E]) field(p any) **E {
+	if c.convert != nil {
+		p = c.convert(p)
+	}
+	return p.(**E)
+}
+
+func (c pointer[E]) encode(_ *pgtype.Map, dst []byte, field any) ([]byte, bool, error) {
+	p := *c.field(field)
+	if p == nil {
+		return dst, true, nil
+	}
+	out, err := c.append(dst, p)
+	return out, false, err
+}
+
+func (c pointer[E]) decode(_ *pgtype.Map, src []byte, field any) error {
+	v := new(E)
+	if err := c.scan(src, v); err != nil {
+		return err
+	}
+	if p, ok := field.(**E); ok {
+		*p = v
+		return nil
+	}
+	to := reflect.ValueOf(field).Elem()
+	to.Set(reflect.ValueOf(v).Convert(to.Type()))
+	return nil
+}
+
+func (c pointer[E]) setNull(*pgtype.Map, any) error { return nil }
+
+// quickBytes is the codec of byte slices, whose nil is NULL.
+type quickBytes struct{ convert func(any) any }
+
+func (c quickBytes) field(p any) *[]byte {
+	if c.convert != nil {
+		p = c.convert(p)
+	}
+	return p.(*[]byte)
+}
+
+func (c quickBytes) encode(_ *pgtype.Map, dst []byte, field any) ([]byte, bool, error) {
+	v := *c.field(field)
+	return append(dst, v...), v == nil, nil
+}
+
+func (c quickBytes) decode(_ *pgtype.Map, src []byte, field any) error {
+	*c.field(field) = append(make([]byte, 0, len(src)), src...)
+	return nil
+}
+
+func (c quickBytes) setNull(*pgtype.Map, any) error { return nil }
+
+var errText = errors.New("the value is no UTF-8 text without zero bytes")
+
+func appendText(dst []byte, v *string) ([]byte, error) {
+	if !utf8.ValidString(*v) || strings.IndexByte(*v, 0) >= 0 {
+		return dst, errText // PostgreSQL would not take it as text either
+	}
+	return append(dst, *v...), nil
+}
+
+func scanText(src []byte, v *string) error {
+	*v = string(src)
+	return nil
+}

@@ -1,0 +1,80 @@
+package pgxfield
+
+import (
+	"fmt"
+	"hash/fnv"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// DDL returns the statements that make the database refuse plaintext in sealed
+// columns, to be executed one by one by the owner of the table: for each sealed
+// and each index column a CHECK that only sealed values (only tags, NULL aside)
+// pass, and for each index column a btree index. The table and its columns, all
+// bytea, have to exist.
+//
+// Running the statements again changes nothing. The CHECKs are added "not valid"
+// and validated after that, which locks out no writer for long; creating an
+// index does, so on a large table create it "concurrently" beforehand, under the
+// name given here or any other.
+//
+// A CHECK catches accidents: raw SQL, another program, a typo. It is no proof
+// against somebody who writes what looks sealed; opening the value is.
+func (t *Table[T]) DDL() []string {
+	var all []string
+	for _, s := range t.sealed {
+		all = append(all, t.addCheck(s.column, "sealed", sealedCheck(quote(s.column)))...)
+		for _, x := range s.indexes {
+			all = append(all, t.addCheck(x.column, "tag", tagCheck(quote(x.column)))...)
+			all = append(all, fmt.Sprintf("create index if not exists %s on %s (%s)",
+				quote(t.objectName(x.column, "key")), t.name.Sanitize(), quote(x.column)))
+		}
+	}
+	return all
+}
+
+// addCheck returns the statements that add a CHECK, unless it is there.
+func (t *table) addCheck(column, suffix, expression string) []string {
+	name := quote(t.objectName(column, suffix))
+	add := fmt.Sprintf("alter table %s add constraint %s check (%s) not valid", t.name.Sanitize(), name, expression)
+	mark := "$ddl$"
+	for i := 0; strings.Contains(add, mark); i++ {
+		mark = fmt.Sprintf("$ddl%d$", i)
+	}
+	return []string{
+		fmt.Sprintf("do %[1]s begin %[2]s; exception when duplicate_object then null; end %[1]s", mark, add),
+		fmt.Sprintf("alter table %s validate constraint %s", t.name.Sanitize(), name),
+	}
+}
+
+// sealedCheck holds for what crypto.Field writes: 0x01, a key id whose high bit
+// is set, and at least nonce and tag.
+func sealedCheck(column string) string {
+	return fmt.Sprintf(`substring(%[1]s from 1 for 2) between '\x0180'::bytea and '\x01ff'::bytea and octet_length(%[1]s) >= 33`, column)
+}
+
+// tagCheck holds for what token.Index writes.
+func tagCheck(column string) string {
+	return fmt.Sprintf("octet_length(%s) = 21", column)
+}
+
+func quote(name string) string { return pgx.Identifier{name}.Sanitize() }
+
+// objectName names what belongs to a column. PostgreSQL would cut off a name of
+// more than 63 bytes, and so take two for one.
+func (t *table) objectName(column, suffix string) string {
+	const most = 63
+	name := fmt.Sprintf("%s_%s_%s", t.name[len(t.name)-1], column, suffix)
+	if len(name) <= most {
+		return name
+	}
+	h := fnv.New32a()
+	h.Write([]byte(name))
+	cut := name[:most-9]
+	for !utf8.ValidString(cut) && len(cut) > most-13 {
+		cut = cut[:len(cut)-1]
+	}
+	return fmt.Sprintf("%s_%08x", cut, h.Sum32())
+}

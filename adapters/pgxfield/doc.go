@@ -1,0 +1,42 @@
+// Package pgxfield keeps fields of a struct encrypted in PostgreSQL. Tags say
+// which; Args seals them on the way in and Row opens them on the way out, through
+// pgx's own seams: any pgx connection, pool, transaction and batch, in all of
+// pgx's exec modes.
+//
+//	type Customer struct {
+//		ID    int64     `db:"id"`
+//		Email string    `db:"email" seal:"encrypt,index=email_idx,norm=email"`
+//		SSN   *string   `db:"ssn"   seal:"encrypt"`
+//		Born  time.Time `db:"born"  seal:"encrypt,type=date"`
+//	}
+//	customers, err := pgxfield.NewTable[Customer](kr, "customers", pgxfield.Config{RowKey: []string{"id"}})
+//
+//	_, err = pool.Exec(ctx, `insert into customers (id, email, email_idx, ssn, born)
+//		values (@id, @email, @email_idx, @ssn, @born)`, customers.Args(&c))
+//	tags, err := customers.Match(ctx, "email", "ann@example.com")
+//	rows, err := pool.Query(ctx, `select * from customers where email_idx = any($1)`, tags)
+//	found, err := pgx.CollectRows(rows, customers.Row(ctx))
+//
+// The columns are bytea; make them so, execute DDL, call Verify at start. A
+// pgx.Row scanned plainly, without Row, gives ciphertext.
+//
+// A tag is "encrypt" and then, separated by commas without spaces: type=, a name
+// in pg_type, where the Go type's default will not do; index=, an index column
+// of its own, and norm= (identity, email, digits) for it; norow, not bound to the
+// row; name=, the logical name after a column was renamed. Integers of any width
+// share a form, and so do text types; any other change of type makes old values
+// unreadable. time.Time is a timestamptz: it comes back in time.Local, in whole
+// microseconds.
+//
+// With Config.RowKey a value opens only in the row it was sealed for. So
+//
+//   - in an upsert, make the row key the conflict target, "on conflict (id) do
+//     update set email = excluded.email": on conflict of another column, the
+//     row that is updated has another key than the one that was bound;
+//   - to change a row's key, read the row, set the key in the struct and write
+//     all sealed columns: "update customers set id = @id, email = @email, ...
+//     where id = @old", customers.Args(&c, pgx.NamedArgs{"old": 42}).
+//
+// Otherwise the values are refused when they are read. What a reader of the table
+// learns is said in packages crypto and token.
+package pgxfield

@@ -1,0 +1,274 @@
+package pgxfield_test
+
+import (
+	"context"
+	"math/big"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgtype"
+	"github.com/stretchr/testify/require"
+
+	"github.com/sealfield/sealfield/adapters/pgxfield"
+	"github.com/sealfield/sealfield/keyring"
+	"github.com/sealfield/sealfield/keyring/keyringtest"
+)
+
+func refuse[T any](cfg pgxfield.Config, name string) func(*keyring.Keyring) error {
+	return func(kr *keyring.Keyring) error {
+		_, err := pgxfield.NewTable[T](kr, name, cfg)
+		return err
+	}
+}
+
+// base is what the structs below would be accepted with.
+type base struct {
+	ID int64  `db:"id"`
+	A  string `db:"a" seal:"encrypt"`
+}
+
+func TestNewTableRefuses(t *testing.T) {
+	type none = pgxfield.Config
+	kr := keyringtest.NewKeyring(t)
+	require.NoError(t, refuse[base](none{RowKey: []string{"id"}}, "s.t")(kr))
+	for _, c := range []struct {
+		want string
+		try  func(*keyring.Keyring) error
+	}{
+		{"needs a keyring", func(*keyring.Keyring) error { return refuse[base](none{}, "t")(nil) }},
+		{"int is no struct", refuse[int](none{}, "t")},
+		{"is no struct", refuse[*base](none{}, "t")},
+		{"has to be", refuse[base](none{}, "")},
+		{"has to be", refuse[base](none{}, "a.b.c")},
+		{"has to be", refuse[base](none{}, ".a")},
+		{"reserved", refuse[base](none{Name: "sealfield/x"}, "t")},
+		{"has no field with a seal tag", refuse[struct {
+			ID int64 `db:"id"`
+		}](none{}, "t")},
+
+		// Tags.
+		{`the first word is ""`, refuse[struct {
+			A string `db:"a" seal:""`
+		}](none{}, "t")},
+		{`the first word is "index=x"`, refuse[struct {
+			A string `db:"a" seal:"index=x"`
+		}](none{}, "t")},
+		{"token= is not supported", refuse[struct {
+			A string `db:"a" seal:"token=pan"`
+		}](none{}, "t")},
+		{"no spaces", refuse[struct {
+			A string `db:"a" seal:"encrypt, norow"`
+		}](none{}, "t")},
+		{`unknown word ""`, refuse[struct {
+			A string `db:"a" seal:"encrypt,"`
+		}](none{}, "t")},
+		{`unknown word "encrypt"`, refuse[struct {
+			A string `db:"a" seal:"encrypt,encrypt"`
+		}](none{}, "t")},
+		{`unknown word "row"`, refuse[struct {
+			A string `db:"a" seal:"encrypt,row=id"`
+		}](none{}, "t")},
+		{`unknown word "norow"`, refuse[struct {
+			A string `db:"a" seal:"encrypt,norow=true"`
+		}](none{}, "t")},
+		{"norow is repeated", refuse[struct {
+			A string `db:"a" seal:"encrypt,norow,norow"`
+		}](none{}, "t")},
+		{"type= is repeated", refuse[struct {
+			A string `db:"a" seal:"encrypt,type=text,type=text"`
+		}](none{}, "t")},
+		{"name= is repeated", refuse[struct {
+			A string `db:"a" seal:"encrypt,name=x,name=y"`
+		}](none{}, "t")},
+		{"type= has no value", refuse[struct {
+			A string `db:"a" seal:"encrypt,type="`
+		}](none{}, "t")},
+		{"index= has no value", refuse[struct {
+			A string `db:"a" seal:"encrypt,index="`
+		}](none{}, "t")},
+		{"norm= belongs after", refuse[struct {
+			A string `db:"a" seal:"encrypt,norm=email"`
+		}](none{}, "t")},
+		{"norm= belongs after", refuse[struct {
+			A string `db:"a" seal:"encrypt,norm=email,index=x"`
+		}](none{}, "t")},
+		{"norm= is repeated", refuse[struct {
+			A string `db:"a" seal:"encrypt,index=x,norm=email,norm=email"`
+		}](none{}, "t")},
+		{"norm=rot13 is no normalizer", refuse[struct {
+			A string `db:"a" seal:"encrypt,index=x,norm=rot13"`
+		}](none{}, "t")},
+		{"kind= is not supported", refuse[struct {
+			A string `db:"a" seal:"encrypt,index=x,kind=prefix"`
+		}](none{}, "t")},
+		{"bits= is not supported", refuse[struct {
+			A string `db:"a" seal:"encrypt,index=x,bits=32"`
+		}](none{}, "t")},
+
+		// Fields.
+		{"it needs a db tag", refuse[struct{ A string }](none{}, "t")},
+		{"it needs a db tag", refuse[struct {
+			A string `db:"" seal:"encrypt"`
+		}](none{}, "t")},
+		{"is not stored", refuse[struct {
+			A string `db:"-" seal:"encrypt"`
+		}](none{}, "t")},
+		{"is not stored", refuse[struct {
+			a string `db:"a" seal:"encrypt"`
+		}](none{}, "t")},
+		{"embedded", refuse[struct{ base }](none{}, "t")},
+		{"embedded", refuse[struct {
+			pgtype.Text
+		}](none{}, "t")},
+		{"column a is there already", refuse[struct {
+			A string `db:"a" seal:"encrypt"`
+			B string `db:"a"`
+		}](none{}, "t")},
+		{"column b is there already", refuse[struct {
+			A string `db:"a" seal:"encrypt,index=b"`
+			B []byte `db:"b"`
+		}](none{}, "t")},
+		{"column x is there already", refuse[struct {
+			A string `db:"a" seal:"encrypt,index=x"`
+			B string `db:"b" seal:"encrypt,index=x"`
+		}](none{}, "t")},
+		{"name a is there already", refuse[struct {
+			A string `db:"a" seal:"encrypt"`
+			B string `db:"b" seal:"encrypt,name=a"`
+		}](none{}, "t")},
+
+		// Types.
+		{"has no PostgreSQL type", refuse[struct {
+			A chan int `db:"a" seal:"encrypt"`
+		}](none{}, "t")},
+		{"has no PostgreSQL type", refuse[struct {
+			A any `db:"a" seal:"encrypt"`
+		}](none{}, "t")},
+		{"has no PostgreSQL type", refuse[struct {
+			A complex128 `db:"a" seal:"encrypt"`
+		}](none{}, "t")},
+		{"has no PostgreSQL type", refuse[struct {
+			A struct{ hidden int } `db:"a" seal:"encrypt"`
+		}](none{}, "t")},
+		{"can not be stored as type jsonb", refuse[struct {
+			A struct{ F func() } `db:"a" seal:"encrypt"`
+		}](none{}, "t")},
+		{"pointer to a pointer", refuse[struct {
+			A **string `db:"a" seal:"encrypt"`
+		}](none{}, "t")},
+		{"is no name of a built-in type", refuse[struct {
+			A string `db:"a" seal:"encrypt,type=varchar(10)"`
+		}](none{}, "t")},
+		{"is no name of a built-in type", refuse[struct {
+			A int `db:"a" seal:"encrypt,type=integer"`
+		}](none{}, "t")},
+		{"is no name of a built-in type", refuse[struct {
+			A string `db:"a" seal:"encrypt,type=citext"`
+		}](none{}, "t")},
+		{"is no name of a built-in type", refuse[struct {
+			A []string `db:"a" seal:"encrypt,type=text[][]"`
+		}](none{}, "t")},
+		{"int can not be stored as type date", refuse[struct {
+			A int `db:"a" seal:"encrypt,type=date"`
+		}](none{}, "t")},
+		{"time.Time can not be stored as type int8", refuse[struct {
+			A time.Time `db:"a" seal:"encrypt,type=int4"`
+		}](none{}, "t")},
+		{"can not be stored as type text[]", refuse[struct {
+			A int `db:"a" seal:"encrypt,type=text[]"`
+		}](none{}, "t")},
+
+		// Indexes.
+		{"norm=email is for text", refuse[struct {
+			A int `db:"a" seal:"encrypt,index=x,norm=email"`
+		}](none{}, "t")},
+		{"norm=digits is for text", refuse[struct {
+			A []byte `db:"a" seal:"encrypt,index=x,norm=digits"`
+		}](none{}, "t")},
+		{"can not be searched", refuse[struct {
+			A pgtype.Numeric `db:"a" seal:"encrypt,index=x"`
+		}](none{}, "t")},
+		{"can not be searched", refuse[struct {
+			A []float64 `db:"a" seal:"encrypt,index=x"`
+		}](none{}, "t")},
+		{"has an index with norm=identity already", refuse[struct {
+			A string `db:"a" seal:"encrypt,index=x,index=y,norm=identity"`
+		}](none{}, "t")},
+
+		// Config.
+		{"no field has the column uid", refuse[base](none{RowKey: []string{"uid"}}, "t")},
+		{"column id is repeated", refuse[base](none{RowKey: []string{"id", "id"}}, "t")},
+		{"column a is sealed itself", refuse[base](none{RowKey: []string{"a"}}, "t")},
+		{"no field has the column tenant", refuse[base](none{Scope: "tenant"}, "t")},
+		{"column a is sealed itself", refuse[base](none{Scope: "a"}, "t")},
+		{"can not be a row key", refuse[struct {
+			ID float64 `db:"id"`
+			A  string  `db:"a" seal:"encrypt"`
+		}](none{RowKey: []string{"id"}}, "t")},
+		{"can not be a row key", refuse[struct {
+			ID time.Time `db:"id"`
+			A  string    `db:"a" seal:"encrypt"`
+		}](none{RowKey: []string{"id"}}, "t")},
+		{"can not be a row key", refuse[struct {
+			ID *big.Int `db:"id"`
+			A  string   `db:"a" seal:"encrypt"`
+		}](none{RowKey: []string{"id"}}, "t")},
+	} {
+		require.ErrorContains(t, c.try(kr), c.want)
+	}
+	require.NoError(t, refuse[struct {
+		base `db:"-"`
+		A    string `db:"a,omitempty" seal:"encrypt,index=x,index=y,norm=email,name=b"`
+		b    int
+	}](none{}, "t")(kr))
+}
+
+// TestMatchRefuses covers what can not be searched for.
+func TestMatchRefuses(t *testing.T) {
+	type row struct {
+		ID   int64  `db:"id"`
+		Name string `db:"name" seal:"encrypt"`
+		Mail string `db:"mail" seal:"encrypt,index=mail_idx,norm=email,index=mail_exact"`
+		Age  *int16 `db:"age" seal:"encrypt,index=age_idx"`
+	}
+	ctx := context.Background()
+	table := newTable[row](t, keyringtest.NewKeyring(t), "t", pgxfield.Config{})
+	require.Equal(t, []string{"id", "name", "mail", "mail_idx", "mail_exact", "age", "age_idx"}, table.Columns())
+
+	tags, err := table.Match(ctx, "age", 5)
+	require.NoError(t, err)
+	require.NotNil(t, tags)
+	require.Empty(t, tags, "there is no key yet")
+	_, _, err = table.Args(&row{Age: ptr(int16(5))}).RewriteQuery(ctx, nil, "@age @age_idx", nil)
+	require.NoError(t, err)
+	tags, err = table.Match(ctx, "age", 5)
+	require.NoError(t, err)
+	require.Len(t, tags, 1)
+	for _, same := range []any{int64(5), uint8(5), ptr(5), ptr(int16(5)), pgtype.Int4{Int32: 5, Valid: true}} {
+		again, err := table.Match(ctx, "age", same)
+		require.NoError(t, err)
+		require.Equal(t, tags, again, "%T", same)
+	}
+	mail, err := table.Match(ctx, "mail_idx", "Ann@Example.com")
+	require.NoError(t, err)
+	exact, err := table.Match(ctx, "mail_exact", "Ann@Example.com")
+	require.NoError(t, err)
+	require.NotEqual(t, mail, exact)
+
+	for _, c := range []struct {
+		column string
+		value  any
+		want   string
+	}{
+		{"name", "x", "t.name: match: it has no index"}, {"id", 1, "it has no index"}, {"nope", 1, "it has no index"},
+		{"mail", "x", "several indexes"},
+		{"age", nil, "NULL has no index tags"}, {"age", (*int16)(nil), "NULL has no index tags"}, {"age", (*int)(nil), "NULL has no index tags"},
+		{"age", pgtype.Int4{}, "NULL has no index tags"},
+		{"age", "secret", "the value can not be encoded as int8"}, {"age", time.Time{}, "Go type time.Time can not be stored as type int8"}, {"age", uint64(1 << 63), "out of range"},
+		{"mail_idx", 5, "can not be stored as type text"},
+	} {
+		_, err := table.Match(ctx, c.column, c.value)
+		require.ErrorContains(t, err, c.want)
+		require.NotContains(t, err.Error(), "secret")
+	}
+}

@@ -1,0 +1,36 @@
+package pgxfield
+
+import (
+	"sync"
+
+	"github.com/jackc/pgx/v5/pgtype"
+)
+
+// scratch is what sealing or opening one row needs for a moment: buffers, and a
+// type map, which is not safe for concurrent use.
+type scratch struct {
+	types  *pgtype.Map
+	plain  []byte // a plaintext
+	bytea  []byte // a ciphertext
+	rowKey []byte
+}
+
+const maxScratch = 1 << 14 // larger buffers are not kept
+
+var scratches = sync.Pool{New: func() any {
+	return &scratch{types: pgtype.NewMap(), plain: make([]byte, 0, 256)}
+}}
+
+func getScratch() *scratch { return scratches.Get().(*scratch) }
+
+// release gives s back without plaintext.
+func (s *scratch) release() {
+	clear(s.plain[:cap(s.plain)])
+	if cap(s.plain) > maxScratch {
+		s.plain = make([]byte, 0, 256)
+	}
+	if cap(s.bytea) > maxScratch {
+		s.bytea = nil
+	}
+	scratches.Put(s)
+}

@@ -1,0 +1,235 @@
+package pgxfield
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"reflect"
+	"strings"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgtype"
+)
+
+// DB is the part of *pgx.Conn, pgx.Tx and *pgxpool.Pool that Verify needs.
+type DB interface {
+	Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error)
+}
+
+// Verify compares the struct with the database's catalogue and returns one error
+// that lists all that is wrong or missing, or nil. Call it when the program
+// starts. It holds that
+//
+//   - each column of the struct is there, and each index column,
+//   - sealed columns and index columns are bytea,
+//   - a sealed column that may be NULL has a field that can hold it,
+//   - row key and scope columns have a type whose text the database keeps as it is
+//     (integer, text, varchar, uuid, bytea) and that is the field's,
+//   - the CHECKs of DDL are there under whatever name, and validated,
+//   - each index column is the first of a valid btree or hash index.
+//
+// It reads the catalogue only, no row, and needs no right on the table.
+func (t *Table[T]) Verify(ctx context.Context, db DB) error {
+	c, err := t.readCatalogue(ctx, db)
+	if err != nil {
+		return fmt.Errorf("pgxfield: %s: verify: %w", t.title(), err)
+	}
+	if len(c.columns) == 0 {
+		return fmt.Errorf("pgxfield: %s: verify: there is no such table", t.title())
+	}
+	v := verifier{table: t.table, catalogue: c}
+	for _, f := range t.fields {
+		v.field(f)
+	}
+	for _, k := range t.key {
+		v.key(k, "row key")
+	}
+	if t.scopeOf != nil {
+		v.key(*t.scopeOf, "scope")
+	}
+	return errors.Join(v.wrong...)
+}
+
+// catalogue is what the database knows of the table, by column.
+type catalogue struct {
+	columns map[string]catalogueColumn
+	checks  map[string][]catalogueCheck
+	indexes map[string]bool
+}
+
+type catalogueColumn struct {
+	Name    string
+	Quoted  string // as the catalogue's own SQL spells it
+	Type    string // of a domain, that under it
+	NotNull bool
+}
+
+type catalogueCheck struct {
+	Column     string
+	Validated  bool
+	Definition string
+}
+
+const (
+	selectColumns = `select a.attname::text, quote_ident(a.attname),
+		coalesce(b.typname, t.typname)::text, a.attnotnull or t.typnotnull
+		from pg_catalog.pg_attribute a
+		join pg_catalog.pg_type t on t.oid = a.atttypid
+		left join pg_catalog.pg_type b on b.oid = t.typbasetype
+		where a.attrelid = pg_catalog.to_regclass($1) and a.attnum > 0 and not a.attisdropped`
+	selectChecks = `select a.attname::text, c.convalidated, pg_catalog.pg_get_constraintdef(c.oid)
+		from pg_catalog.pg_constraint c
+		join pg_catalog.pg_attribute a on a.attrelid = c.conrelid and a.attnum = c.conkey[1]
+		where c.conrelid = pg_catalog.to_regclass($1) and c.contype = 'c' and array_length(c.conkey, 1) = 1`
+	selectIndexes = `select a.attname::text
+		from pg_catalog.pg_index i
+		join pg_catalog.pg_class k on k.oid = i.indexrelid
+		join pg_catalog.pg_am m on m.oid = k.relam
+		join pg_catalog.pg_attribute a on a.attrelid = i.indrelid and a.attnum = i.indkey[0]
+		where i.indrelid = pg_catalog.to_regclass($1) and i.indisvalid and i.indpred is null
+		and m.amname in ('btree', 'hash')`
+)
+
+func (t *table) readCatalogue(ctx context.Context, db DB) (catalogue, error) {
+	c := catalogue{map[string]catalogueColumn{}, map[string][]catalogueCheck{}, map[string]bool{}}
+	columns, err := collect(ctx, db, selectColumns, t.name, pgx.RowToStructByPos[catalogueColumn])
+	if err != nil {
+		return c, err
+	}
+	checks, err := collect(ctx, db, selectChecks, t.name, pgx.RowToStructByPos[catalogueCheck])
+	if err != nil {
+		return c, err
+	}
+	indexes, err := collect(ctx, db, selectIndexes, t.name, pgx.RowTo[string])
+	if err != nil {
+		return c, err
+	}
+	for _, column := range columns {
+		c.columns[column.Name] = column
+	}
+	for _, check := range checks {
+		c.checks[check.Column] = append(c.checks[check.Column], check)
+	}
+	for _, column := range indexes {
+		c.indexes[column] = true
+	}
+	return c, nil
+}
+
+func collect[E any](ctx context.Context, db DB, sql string, table pgx.Identifier, f pgx.RowToFunc[E]) ([]E, error) {
+	rows, err := db.Query(ctx, sql, table.Sanitize())
+	if err != nil {
+		return nil, err
+	}
+	return pgx.CollectRows(rows, f)
+}
+
+// verifier collects what is wrong.
+type verifier struct {
+	*table
+	catalogue
+	wrong []error
+}
+
+func (v *verifier) report(column, format string, args ...any) {
+	v.wrong = append(v.wrong, fmt.Errorf("pgxfield: %s: %s", v.label(column), fmt.Sprintf(format, args...)))
+}
+
+func (v *verifier) field(f *field) {
+	c, ok := v.columns[f.column]
+	switch {
+	case !ok:
+		v.report(f.column, "there is no such column")
+	case f.sealed == nil:
+		return
+	case c.Type != "bytea":
+		v.report(f.column, "a sealed column has to be bytea, it is %s", c.Type)
+	default:
+		v.nullable(c, f.sealed)
+		v.check(c, sealedDefinition, sealedCheck(c.Quoted))
+	}
+	if f.sealed != nil {
+		for _, x := range f.sealed.indexes {
+			v.index(x)
+		}
+	}
+}
+
+// nullable reports a column whose NULL could be stored and not be read.
+func (v *verifier) nullable(c catalogueColumn, s *sealed) {
+	if c.NotNull {
+		return
+	}
+	if s.codec.setNull(pgtype.NewMap(), reflect.New(s.typ).Interface()) != nil {
+		v.report(s.column, "it can be NULL, which Go type %s can not hold: set it not null, or use a pointer", s.typ)
+	}
+}
+
+func (v *verifier) index(x *indexed) {
+	c, ok := v.columns[x.column]
+	switch {
+	case !ok:
+		v.report(x.column, "there is no such column: it holds the index tags of %s", x.of.column)
+	case c.Type != "bytea":
+		v.report(x.column, "an index column has to be bytea, it is %s", c.Type)
+	default:
+		v.check(c, tagDefinition, tagCheck(c.Quoted))
+		if !v.indexes[x.column] {
+			v.report(x.column, "there is no valid btree or hash index on it")
+		}
+	}
+}
+
+// What pg_get_constraintdef writes for the CHECKs of DDL, but for parentheses,
+// whose number depends on how often the table was dumped and restored.
+const (
+	sealedDefinition = `CHECK SUBSTRING%[1]s FROM 1 FOR 2 >= '\x0180'::bytea AND SUBSTRING%[1]s FROM 1 FOR 2 <= '\x01ff'::bytea AND octet_length%[1]s >= 33`
+	tagDefinition    = `CHECK octet_length%[1]s = 21`
+)
+
+func (v *verifier) check(c catalogueColumn, definition, expression string) {
+	want := plainDefinition(fmt.Sprintf(definition, c.Quoted))
+	found := false
+	for _, check := range v.checks[c.Name] {
+		got, _ := strings.CutSuffix(check.Definition, " NOT VALID")
+		if plainDefinition(got) != want {
+			continue
+		}
+		if check.Validated {
+			return
+		}
+		found = true
+	}
+	if found {
+		v.report(c.Name, "the CHECK is there, but not validated")
+	} else {
+		v.report(c.Name, "there is no CHECK (%s) on it", expression)
+	}
+}
+
+// plainDefinition returns a definition without parentheses and with bytea in hex,
+// whatever the connection's bytea_output.
+func plainDefinition(s string) string {
+	return strings.NewReplacer("(", "", ")", "", `'\001\200'`, `'\x0180'`, `'\001\377'`, `'\x01ff'`).Replace(s)
+}
+
+// keyTypes are the types of the catalogue that a key field's class stands for.
+var keyTypes = map[string][]string{
+	"int8":  {"int2", "int4", "int8"},
+	"text":  {"text", "varchar"},
+	"uuid":  {"uuid"},
+	"bytea": {"bytea"},
+}
+
+func (v *verifier) key(k keyColumn, role string) {
+	c, ok := v.columns[k.column]
+	if !ok {
+		return // reported as a field
+	}
+	for _, t := range keyTypes[k.class] {
+		if c.Type == t {
+			return
+		}
+	}
+	v.report(k.column, "a %s of Go type %s has to be %s, it is %s: the text that values are bound to could change", role, k.typ, strings.Join(keyTypes[k.class], " or "), c.Type)
+}

@@ -101,6 +101,9 @@ func (s *fileStore) read() (*table, error) {
 
 // write changes the file under the lock.
 func (s *fileStore) write(ctx context.Context, f func(*table) error) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
 	unlock, err := lockFile(ctx, s.path+".lock")
 	if err != nil {
 		return fileError(err)

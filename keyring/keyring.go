@@ -6,9 +6,11 @@ import (
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
+	"unicode/utf8"
 
 	"github.com/sealfield/sealfield/internal/flight"
 )
@@ -41,11 +43,12 @@ type Keyring struct {
 
 	mu        sync.Mutex
 	offset    time.Duration // the store's clock is at least offset + mono()
+	offsetAt  time.Duration // when offset was taken over
 	refreshed time.Duration // when the last complete refresh began
 	slots     map[string]int
 
 	ctx  context.Context // ends at Close
-	stop context.CancelFunc
+	stop context.CancelCauseFunc
 	done sync.WaitGroup
 }
 
@@ -77,9 +80,9 @@ func Create(ctx context.Context, cfg Config) (*Keyring, error) {
 }
 
 func (kr *Keyring) create(ctx context.Context) error {
-	if _, err := kr.loadStore(ctx, nil); !errors.Is(err, ErrNotFound) {
-		if err == nil {
-			err = ErrExists
+	if loaded, err := kr.loadStore(ctx, nil); !errors.Is(err, ErrNotFound) {
+		if len(loaded.Roots) > 0 {
+			err = ErrExists // whatever is wrong with it
 		}
 		return fmt.Errorf("keyring: create %s: %w", kr.name, err)
 	}
@@ -156,7 +159,7 @@ func newKeyring(cfg Config, settings Settings) (*Keyring, error) {
 		name: cfg.Name, store: cfg.Store, kms: append([]KMS(nil), cfg.KMS...), settings: settings, algorithm: cfg.Algorithm,
 		refreshEvery: every, timeout: cfg.Timeout, log: cfg.Logger, start: time.Now(), slots: make(map[string]int),
 	}
-	kr.ctx, kr.stop = context.WithCancel(context.Background())
+	kr.ctx, kr.stop = context.WithCancelCause(context.Background())
 	return kr, nil
 }
 
@@ -180,7 +183,7 @@ func (kr *Keyring) Close() error {
 	if again {
 		return nil
 	}
-	kr.stop()
+	kr.stop(ErrClosed)
 	kr.done.Wait()
 	for _, e := range kr.entries() {
 		kr.drop(e)
@@ -208,11 +211,16 @@ func (kr *Keyring) now() time.Time {
 	return time.Unix(0, int64(kr.offset+kr.mono())).UTC()
 }
 
-// setClock takes over the store's time, which was read before now: so the
-// clock is never ahead of the store's, and activates nothing early.
-func (kr *Keyring) setClock(storeTime time.Time) {
+// setClock takes over the store's time, which was read between asOf and now: so
+// the clock is never ahead of the store's, and activates nothing early. Of reads
+// that overlapped, the one that says the latest time is the nearest.
+func (kr *Keyring) setClock(storeTime time.Time, asOf time.Duration) {
 	kr.mu.Lock()
-	kr.offset = time.Duration(storeTime.UnixNano()) - kr.mono()
+	mono := kr.mono()
+	offset := time.Duration(storeTime.UnixNano()) - mono
+	if asOf >= kr.offsetAt || offset > kr.offset {
+		kr.offset, kr.offsetAt = offset, mono
+	}
 	kr.mu.Unlock()
 	kr.updateClock()
 }
@@ -302,6 +310,8 @@ func (kr *Keyring) check(t Target) error {
 		return fmt.Errorf("keyring: %s: %w: the keyring is scoped and the scope is empty", kr.name, ErrScope)
 	case !kr.settings.Scoped && t.Scope != "":
 		return fmt.Errorf("keyring: %s: %w: the keyring is not scoped and the scope is not empty", kr.name, ErrScope)
+	case !utf8.ValidString(t.Scope) || strings.IndexByte(t.Scope, 0) >= 0:
+		return fmt.Errorf("keyring: %s: %w: %q is not valid UTF-8 without NUL, which stores could not keep", kr.name, ErrScope, t.Scope)
 	}
 	return nil
 }
@@ -378,8 +388,8 @@ func (kr *Keyring) slot(label string) int {
 
 // bounded runs f with a time limit, and stops waiting for it at that limit even
 // if f does not respect its context.
-func bounded[T any](ctx context.Context, limit time.Duration, f func(context.Context) (T, error)) (T, error) {
-	ctx, cancel := context.WithTimeout(ctx, limit)
+func bounded[T any](parent context.Context, limit time.Duration, f func(context.Context) (T, error)) (T, error) {
+	ctx, cancel := context.WithTimeout(parent, limit)
 	defer cancel()
 	type result struct {
 		value T
@@ -392,10 +402,18 @@ func bounded[T any](ctx context.Context, limit time.Duration, f func(context.Con
 	}()
 	select {
 	case r := <-c:
+		if r.err != nil && parent.Err() != nil {
+			r.err = fmt.Errorf("%w: %w", context.Cause(parent), r.err)
+		}
 		return r.value, r.err
 	case <-ctx.Done():
-		var zero T
-		return zero, context.Cause(ctx)
+		select { // both, perhaps
+		case r := <-c:
+			return r.value, r.err
+		default:
+			var zero T
+			return zero, context.Cause(ctx)
+		}
 	}
 }
 

@@ -24,7 +24,10 @@ func (kr *Keyring) loadStore(ctx context.Context, targets []Target) (Loaded, err
 	if err != nil {
 		return Loaded{}, storeError(err)
 	}
-	kr.setClock(loaded.Now)
+	if loaded.Now.IsZero() {
+		return Loaded{}, fmt.Errorf("%w: the store did not tell its time", ErrUnavailable)
+	}
+	kr.setClock(loaded.Now, asOf)
 	return loaded, kr.mergeRoots(loaded.Roots, asOf)
 }
 
@@ -52,30 +55,35 @@ func (kr *Keyring) load(ctx context.Context, targets []Target) error {
 	return failed
 }
 
-// loadOne loads one target, together with everybody else who wants it now, and
-// returns its entry, or nil if it has no key. It sees all that was in the store
-// before the call.
+// joinLoad loads one target, together with everybody else who wants it now, and
+// returns its entry, or nil if it has no key. What is wrong with single keys is
+// said when they are used. joined says that the load had begun before the call.
+func (kr *Keyring) joinLoad(ctx context.Context, t Target) (e *entry, joined bool, err error) {
+	return kr.loads.Do(ctx, t, func() (*entry, error) {
+		err := kr.load(kr.ctx, []Target{t})
+		if kr.staleness.Load() == closed {
+			return nil, fmt.Errorf("keyring: %s: %w", kr.name, ErrClosed)
+		}
+		e := kr.entry(t.Purpose, t.Scope)
+		if e != nil && isKeyError(err) {
+			err = nil
+		}
+		return e, err
+	})
+}
+
+// loadOne is joinLoad that sees all that was in the store before the call.
 func (kr *Keyring) loadOne(ctx context.Context, t Target) (*entry, error) {
-	var e *entry
-	joined, err := true, error(nil)
-	for try := 0; joined && try < 2; try++ {
-		e, joined, err = kr.loads.Do(ctx, t, func() (*entry, error) {
-			err := kr.load(kr.ctx, []Target{t})
-			e := kr.entry(t.Purpose, t.Scope)
-			if kr.staleness.Load() == closed {
-				err = fmt.Errorf("keyring: %s: %w", kr.name, ErrClosed)
-			}
-			if e != nil {
-				// What is wrong with single keys is said when they are used.
-				var bad *KeyError
-				if errors.As(err, &bad) {
-					err = nil
-				}
-			}
-			return e, err
-		})
+	e, joined, err := kr.joinLoad(ctx, t)
+	if joined && err == nil {
+		e, _, err = kr.joinLoad(ctx, t) // this one has begun since
 	}
 	return e, err
+}
+
+func isKeyError(err error) bool {
+	_, ok := errors.AsType[*KeyError](err)
+	return ok
 }
 
 // merge takes over what a load that began at asOf has seen of a target. It
@@ -93,10 +101,14 @@ func (kr *Keyring) merge(ctx context.Context, t Target, rows []Key, erased bool,
 			return nil // the absence of a key is not remembered
 		}
 		e = &entry{target: t}
-		e.keys.Store(newSnapshot(nil, nil, 0, time.Time{}))
+		e.keys.Store(newSnapshot(nil, nil, 0, time.Time{}, 0))
 	}
-	failed := kr.update(ctx, e, rows, erased, asOf)
+	failed, ok := kr.update(ctx, e, rows, erased, asOf)
+	if !ok { // it was evicted or dropped meanwhile
+		return kr.merge(ctx, t, rows, erased, asOf)
+	}
 	if len(rows) > 0 && len(e.keys.Load().keys) == 0 {
+		kr.drop(e) // it may be an entry that says that there is no key
 		return failed
 	}
 	if kr.keep(e) != e {
@@ -109,18 +121,21 @@ func (kr *Keyring) merge(ctx context.Context, t Target, rows []Key, erased bool,
 	return failed
 }
 
-// update is merge for an entry that is there.
-func (kr *Keyring) update(ctx context.Context, e *entry, rows []Key, erased bool, asOf time.Duration) error {
+// update is merge for an entry that is there. It is not ok if the entry is
+// closed: then nothing was changed.
+func (kr *Keyring) update(ctx context.Context, e *entry, rows []Key, erased bool, asOf time.Duration) (failed error, ok bool) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
+	if e.closed {
+		return nil, false
+	}
 	t, old := e.target, e.keys.Load()
 	var keys []*dek
-	var failed error
 	outage := len(rows) > 0
 	for _, row := range rows {
-		k := kr.accept(ctx, old.find(row.ID), row, asOf)
+		k, unseen := kr.accept(ctx, old.find(row.ID), row, asOf)
 		outage = outage && k.retry
-		failed = errors.Join(failed, kr.report(old.find(row.ID), k))
+		failed = errors.Join(failed, unseen, kr.report(old.find(row.ID), k))
 		keys = append(keys, k)
 	}
 	for _, k := range old.keys {
@@ -135,52 +150,55 @@ func (kr *Keyring) update(ctx context.Context, e *entry, rows []Key, erased bool
 		keys = append(keys, &gone)
 	}
 	if outage && len(old.keys) == 0 {
-		return failed
+		return failed, true
 	}
 	tombstone := old.erased
 	if erased {
 		tombstone = &KeyError{Keyring: kr.name, Scope: t.Scope, Purpose: t.Purpose, Err: ErrErased}
-		for _, k := range keys {
+	}
+	e.keys.Store(newSnapshot(keys, tombstone, max(asOf, old.asOf), kr.now(), old.reached))
+	// Wipe only now: who finds a key wiped looks again, and must find
+	// another snapshot then.
+	for _, k := range slices.Concat(old.keys, keys) {
+		if tombstone != nil || !slices.ContainsFunc(keys, func(kept *dek) bool { return kept.material == k.material }) {
 			k.forget()
 		}
 	}
-	e.keys.Store(newSnapshot(keys, tombstone, max(asOf, old.asOf), kr.now()))
-	return failed
+	return failed, true
 }
 
 // accept decides what a row of the store means for the key that is in memory,
-// old, if there is one.
-func (kr *Keyring) accept(ctx context.Context, old *dek, row Key, asOf time.Duration) *dek {
+// old, if there is one. unseen tells of a row that could not be judged, so that
+// old was kept as it is.
+func (kr *Keyring) accept(ctx context.Context, old *dek, row Key, asOf time.Duration) (k *dek, unseen error) {
 	if old == nil || !old.authentic {
-		return kr.open(ctx, row)
+		return kr.open(ctx, row, asOf), nil
 	}
 	kept := *old
 	switch {
 	case sameKey(&row, &old.row):
 		kept.doubt, kept.seen = nil, kr.mono()
-		return &kept
+		return &kept, nil
 	case row.Revision <= old.row.Revision:
 		if old.seen < asOf {
 			kept.doubt = keyError(&row, fmt.Errorf("%w: the row was edited or rolled back", ErrTampered))
 		}
-		return &kept
+		return &kept, nil
 	}
-	next := kr.open(ctx, row)
+	next := kr.open(ctx, row, asOf)
 	switch {
-	case next.retry:
-		return &kept
+	case next.retry && errors.Is(next.err, ErrUnavailable):
+		return &kept, next.err
 	case !next.authentic, old.final() && next.row.State != old.row.State && next.row.State != KeyDestroyed, !next.continues(old):
 		next.forget()
 		kept.doubt = keyError(&row, fmt.Errorf("%w: the row was edited", ErrTampered))
-		return &kept
+		return &kept, nil
 	}
 	if old.material != nil && next.material != nil {
 		next.forget()
 		next.material = old.material
-	} else {
-		old.forget()
 	}
-	return next
+	return next, nil
 }
 
 // final reports whether k is in a state that it may leave for Destroyed only.
@@ -214,16 +232,21 @@ func sameKey(a, b *Key) bool {
 		a.Root == b.Root && a.Revision == b.Revision && bytes.Equal(a.Wrapped, b.Wrapped)
 }
 
-// open proves and unwraps one row.
-func (kr *Keyring) open(ctx context.Context, row Key) *dek {
+// open proves and unwraps one row, for a load that began at asOf.
+func (kr *Keyring) open(ctx context.Context, row Key, asOf time.Duration) *dek {
 	refused := &dek{row: row}
-	rk, err := kr.rootKey(ctx, row.Root)
-	if err != nil {
-		refused.err, refused.retry = keyError(&row, err), !errors.Is(err, ErrTampered)
+	switch r, known := kr.roots.get(row.Root); {
+	case row.Keyring != kr.name || !row.ID.Valid():
+		refused.err = keyError(&row, ErrTampered)
+		return refused
+	case !known || r.row.Purpose != row.Purpose:
+		refused.err = keyError(&row, fmt.Errorf("%w: the store has no root key %s of this purpose", ErrTampered, row.Root))
 		return refused
 	}
-	if row.Keyring != kr.name || !row.ID.Valid() {
-		refused.err = keyError(&row, ErrTampered)
+	rk, err := kr.rootKey(ctx, row.Root, asOf)
+	if err != nil {
+		// Even a wrong answer: the next one of the KMS may be right.
+		refused.err, refused.retry = keyError(&row, err), true
 		return refused
 	}
 	bytes, err := rk.unwrap(&row)
@@ -254,7 +277,7 @@ func (kr *Keyring) report(old, k *dek) error {
 	if !k.authentic {
 		bad = k.err
 	}
-	if bad != nil && (old == nil || old.authentic && old.doubt == nil) {
+	if bad != nil && !k.retry && (old == nil || old.authentic && old.doubt == nil) {
 		kr.alarm(bad)
 	}
 	return bad
@@ -275,7 +298,7 @@ func (kr *Keyring) Refresh(ctx context.Context) error {
 		return fmt.Errorf("keyring: %s: %w", kr.name, ErrClosed)
 	}
 	joined, err := true, error(nil)
-	for try := 0; joined && try < 2; try++ {
+	for try := 0; joined && err == nil && try < 2; try++ {
 		_, joined, err = kr.refreshes.Do(ctx, struct{}{}, func() (struct{}, error) { return struct{}{}, kr.refreshAll() })
 	}
 	if err != nil {
@@ -294,8 +317,7 @@ func (kr *Keyring) refreshAll() error {
 	for first := true; first || len(targets) > 0; first = false {
 		n := min(len(targets), loadBatch)
 		err := kr.load(kr.ctx, targets[:n])
-		var bad *KeyError
-		if err != nil && !errors.As(err, &bad) {
+		if err != nil && !isKeyError(err) {
 			return err
 		}
 		refused = errors.Join(refused, err)
@@ -312,6 +334,7 @@ func (kr *Keyring) refreshAll() error {
 func (e *entry) close() {
 	e.mu.Lock()
 	defer e.mu.Unlock()
+	e.closed = true
 	for _, k := range e.keys.Load().keys {
 		k.forget()
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 )
 
@@ -11,16 +12,22 @@ import (
 // not answer from memory.
 
 // loaded returns a target's entry, from memory or else from the store; nil if
-// it has no key.
-func (kr *Keyring) loaded(ctx context.Context, t Target) (e *entry, loaded bool, err error) {
+// it has no key. fresh says that all is in it that was in the store before the
+// call.
+func (kr *Keyring) loaded(ctx context.Context, t Target) (e *entry, fresh bool, err error) {
 	if err := kr.check(t); err != nil {
 		return nil, false, err
 	}
 	if e := kr.entry(t.Purpose, t.Scope); e != nil {
 		return e, false, nil
 	}
-	e, err = kr.loadOne(ctx, t)
-	return e, true, err
+	e, joined, err := kr.joinLoad(ctx, t)
+	if e == nil && joined && err == nil {
+		// That load may have been too early to see the first key.
+		e, err = kr.loadOne(ctx, t)
+		joined = false
+	}
+	return e, !joined, err
 }
 
 func (kr *Keyring) activeKey(ctx context.Context, t Target) (*dek, error) {
@@ -37,7 +44,7 @@ func (kr *Keyring) activeKey(ctx context.Context, t Target) (*dek, error) {
 			switch {
 			case s.active != nil:
 				return s.active, nil
-			case s.refused != nil && !loaded && try == 0 && errors.Is(s.refused, ErrUnavailable):
+			case s.refused != nil && !loaded && try == 0 && (s.mayRecover() || errors.Is(s.refused, ErrUnavailable)):
 				if _, err := kr.loadOne(ctx, t); err != nil {
 					return nil, err
 				}
@@ -110,11 +117,11 @@ func (kr *Keyring) keyByID(ctx context.Context, t Target, id KeyID) (*dek, error
 }
 
 func (kr *Keyring) liveKeys(ctx context.Context, t Target) ([]*dek, error) {
-	e, _, err := kr.loaded(ctx, t)
+	e, fetched, err := kr.loaded(ctx, t)
 	if err != nil {
 		return nil, err
 	}
-	if e != nil && kr.mono()-e.keys.Load().asOf > kr.settings.PropagationDelay {
+	if e != nil && !fetched && (e.keys.Load().mayRecover() || kr.mono()-e.keys.Load().asOf > kr.settings.PropagationDelay) {
 		if e, err = kr.loadOne(ctx, t); err != nil {
 			return nil, err
 		}
@@ -163,6 +170,7 @@ const (
 )
 
 type unknownIDs struct {
+	mu     sync.Mutex
 	since  map[KeyID]time.Duration
 	bucket float64 // tokens
 	filled time.Duration
@@ -171,9 +179,9 @@ type unknownIDs struct {
 // mayFetch says whether the store may be asked for id now. The answer
 // ErrUnknownKey comes from an earlier look; ErrUnavailable is no answer.
 func (e *entry) mayFetch(id KeyID, now time.Duration) error {
-	e.mu.Lock()
-	defer e.mu.Unlock()
 	u := &e.unknown
+	u.mu.Lock()
+	defer u.mu.Unlock()
 	if since, ok := u.since[id]; ok && now-since < unknownFor {
 		return ErrUnknownKey
 	}
@@ -190,10 +198,11 @@ func (e *entry) mayFetch(id KeyID, now time.Duration) error {
 }
 
 func (e *entry) markUnknown(id KeyID, now time.Duration) {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	if len(e.unknown.since) >= unknownKept || e.unknown.since == nil {
-		e.unknown.since = make(map[KeyID]time.Duration)
+	u := &e.unknown
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if len(u.since) >= unknownKept || u.since == nil {
+		u.since = make(map[KeyID]time.Duration)
 	}
-	e.unknown.since[id] = now
+	u.since[id] = now
 }

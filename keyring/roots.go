@@ -23,6 +23,9 @@ type root struct {
 	row  Root
 	key  *rootKey      // nil until it was unwrapped
 	seen time.Duration // when the row was last accepted
+
+	failed   error         // of the last attempt to unwrap it
+	failedAt time.Duration // when that ended
 }
 
 func (rs *roots) get(id KeyID) (root, bool) {
@@ -32,11 +35,12 @@ func (rs *roots) get(id KeyID) (root, bool) {
 	return r, ok
 }
 
-func (rs *roots) setKey(id KeyID, key *rootKey) {
+// setKey keeps the outcome of an attempt to unwrap a root.
+func (rs *roots) setKey(id KeyID, key *rootKey, failed error, at time.Duration) {
 	rs.mu.Lock()
 	defer rs.mu.Unlock()
 	if r, ok := rs.byID[id]; ok {
-		r.key = key
+		r.key, r.failed, r.failedAt = key, failed, at
 		rs.byID[id] = r
 	}
 }
@@ -75,11 +79,12 @@ func (kr *Keyring) mergeRoots(rows []Root, asOf time.Duration) error {
 		present[row.ID] = true
 		old, known := rs.byID[row.ID]
 		switch {
-		case row.Settings != kr.settings, known && old.key != nil && !sameRoot(&row, &old.row),
+		case row.Keyring != kr.name, row.Settings != kr.settings, known && old.key != nil && !sameRoot(&row, &old.row),
 			known && row.Revision < old.row.Revision && old.seen < asOf:
 			refused = append(refused, rootError(&row, ErrTampered))
 		case !known || row.Revision >= old.row.Revision:
-			rs.byID[row.ID] = root{row, old.key, kr.mono()}
+			old.row, old.seen = row, kr.mono()
+			rs.byID[row.ID] = old
 		}
 	}
 	for id, r := range rs.byID {
@@ -95,24 +100,26 @@ func sameRoot(a, b *Root) bool {
 		a.CreatedAt.Equal(b.CreatedAt) && a.Settings == b.Settings && bytes.Equal(a.Check, b.Check)
 }
 
-// rootKey returns the wrapping key of a root, unwrapping it at most once. It
-// does not depend on ctx once it has begun.
-func (kr *Keyring) rootKey(ctx context.Context, id KeyID) (*rootKey, error) {
+// rootKey returns the wrapping key of a root, unwrapping it at most once. An
+// attempt that failed after since is not repeated, so that a load of many keys
+// waits only once for a KMS that hangs. It does not depend on ctx once it has
+// begun.
+func (kr *Keyring) rootKey(ctx context.Context, id KeyID, since time.Duration) (*rootKey, error) {
 	r, ok := kr.roots.get(id)
 	switch {
 	case !ok:
 		return nil, fmt.Errorf("%w: its root key %s is not in the store", ErrTampered, id)
 	case r.key != nil:
 		return r.key, nil
+	case r.failed != nil && r.failedAt >= since:
+		return nil, r.failed
 	}
 	key, _, err := kr.roots.unwraps.Do(ctx, id, func() (*rootKey, error) {
 		if r, ok := kr.roots.get(id); ok && r.key != nil {
 			return r.key, nil
 		}
 		key, err := kr.unwrapRoot(&r.row)
-		if err == nil {
-			kr.roots.setKey(id, key)
-		}
+		kr.roots.setKey(id, key, err, kr.mono())
 		return key, err
 	})
 	return key, err
@@ -200,7 +207,7 @@ func (kr *Keyring) fillRoot(ctx context.Context, r *Root) error {
 	if kr.roots.byID == nil {
 		kr.roots.byID = make(map[KeyID]root)
 	}
-	kr.roots.byID[r.ID] = root{*r, key, kr.mono()}
+	kr.roots.byID[r.ID] = root{row: *r, key: key, seen: kr.mono()}
 	return nil
 }
 

@@ -84,6 +84,9 @@ func (kr *Keyring) addVersion(ctx context.Context, t Target, from int, delay tim
 		_, err = bounded(ctx, kr.timeout, func(ctx context.Context) (struct{}, error) {
 			return struct{}{}, kr.store.InsertKey(ctx, row)
 		})
+		if err != nil {
+			err = storeError(err)
+		}
 		if errors.Is(err, ErrUnavailable) && ctx.Err() == nil {
 			// Whether the row was written is not known: look again, once.
 			if e, again := kr.loadOne(ctx, t); again == nil && e != nil && e.keys.Load().find(row.ID) != nil {
@@ -91,7 +94,12 @@ func (kr *Keyring) addVersion(ctx context.Context, t Target, from int, delay tim
 			}
 		}
 		if err != nil && !errors.Is(err, ErrConflict) {
-			return 0, &KeyError{kr.name, t.Scope, t.Purpose, 0, storeError(err)}
+			return 0, &KeyError{kr.name, t.Scope, t.Purpose, 0, err}
+		}
+	}
+	if e := kr.entry(t.Purpose, t.Scope); e != nil {
+		if newest := e.keys.Load().newest(); newest != nil && newest.doubt != nil {
+			return 0, newest.doubt // it is gone, and the store would use its version again
 		}
 	}
 	return 0, &KeyError{kr.name, t.Scope, t.Purpose, 0, fmt.Errorf("%w: %w", ErrUnavailable, ErrConflict)}
@@ -103,7 +111,7 @@ func (kr *Keyring) newKey(ctx context.Context, t Target, version int, delay time
 	if !ok {
 		return Key{}, &KeyError{kr.name, t.Scope, t.Purpose, 0, fmt.Errorf("%w: the purpose has no root key", ErrTampered)}
 	}
-	rk, err := kr.rootKey(ctx, r.row.ID)
+	rk, err := kr.rootKey(ctx, r.row.ID, kr.mono())
 	if err != nil {
 		return Key{}, err
 	}

@@ -21,7 +21,7 @@ const keySize = 32 // bytes of a root key and of a DEK
 // rootKey is what a process keeps of an unwrapped root: the AEAD of its
 // wrapping key, as two funcs so that no printer reaches the key.
 type rootKey struct {
-	id   KeyID
+	row  Root // proven
 	seal func(dst, nonce, plaintext, additionalData []byte) []byte
 	open func(dst, nonce, ciphertext, additionalData []byte) ([]byte, error)
 }
@@ -37,7 +37,7 @@ func newRootKey(secret []byte, r *Root) (*rootKey, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &rootKey{r.ID, aead.Seal, aead.Open}, nil
+	return &rootKey{*r, aead.Seal, aead.Open}, nil
 }
 
 // rootCheck is a PRF of the root's secret over the row's immutable fields: it
@@ -73,14 +73,16 @@ func checkRoot(secret []byte, r *Root) (*rootKey, error) {
 // wrap seals dek (empty for a tombstone) into the row k, as Tink's
 // AES-256-GCM writes it: 0x01, root id, nonce, ciphertext, tag.
 func (rk *rootKey) wrap(k *Key, dek []byte) {
-	k.Root = rk.id
-	k.Wrapped = rk.seal(tinkPrefix(rk.id), nil, dek, keyAAD(k))
+	k.Root = rk.row.ID
+	k.Wrapped = rk.seal(tinkPrefix(k.Root), nil, dek, keyAAD(k))
 }
 
-// unwrap returns the DEK in the row k, or ErrTampered.
+// unwrap returns the DEK in the row k, or ErrTampered. A root serves its own
+// keyring and purpose only: who holds the root key for masking must not be able
+// to make a key for encryption.
 func (rk *rootKey) unwrap(k *Key) ([]byte, error) {
-	prefix := tinkPrefix(rk.id)
-	if k.Root != rk.id || len(k.Wrapped) < len(prefix) || string(k.Wrapped[:len(prefix)]) != string(prefix) {
+	prefix := tinkPrefix(rk.row.ID)
+	if k.Root != rk.row.ID || k.Keyring != rk.row.Keyring || k.Purpose != rk.row.Purpose || len(k.Wrapped) < len(prefix) || string(k.Wrapped[:len(prefix)]) != string(prefix) {
 		return nil, ErrTampered
 	}
 	dek, err := rk.open(nil, nil, k.Wrapped[len(prefix):], keyAAD(k))

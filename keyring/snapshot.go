@@ -1,6 +1,7 @@
 package keyring
 
 import (
+	"cmp"
 	"fmt"
 	"math"
 	"slices"
@@ -15,7 +16,9 @@ type entry struct {
 	keys   atomic.Pointer[snapshot] // never nil
 	used   atomic.Bool              // since the eviction hand last passed
 
-	mu      sync.Mutex // serialises merge, and guards unknown
+	mu     sync.Mutex // serialises merge, and guards closed
+	closed bool       // its keys are wiped, and it must not come back
+
 	unknown unknownIDs
 }
 
@@ -27,9 +30,12 @@ type snapshot struct {
 	refused error
 	// until is the time on the store's clock, in Unix nanoseconds, from which
 	// on another key is the active one.
-	until  int64
-	erased error         // a *KeyError if the scope has a tombstone
-	asOf   time.Duration // when the load began that the snapshot rests on
+	until int64
+	// reached is the highest version that was ever the one to use: a clock
+	// that goes back does not bring back a retired key.
+	reached int
+	erased  error         // a *KeyError if the scope has a tombstone
+	asOf    time.Duration // when the load began that the snapshot rests on
 }
 
 // dek is one version of a data-encryption key. It is immutable but for what
@@ -71,22 +77,35 @@ func (s *snapshot) newest() *dek {
 // newSnapshot chooses the active key at the time now: the highest version whose
 // activation time has come, whatever its state. Retired is final, so a key that
 // is suspended, compromised, gone or in doubt is not replaced by an older one.
-func newSnapshot(keys []*dek, erased error, asOf time.Duration, now time.Time) *snapshot {
-	slices.SortFunc(keys, func(a, b *dek) int { return a.row.Version - b.row.Version })
-	s := &snapshot{keys: keys, erased: erased, asOf: asOf, until: math.MaxInt64}
+func newSnapshot(keys []*dek, erased error, asOf time.Duration, now time.Time, reached int) *snapshot {
+	slices.SortFunc(keys, func(a, b *dek) int { return cmp.Compare(a.row.Version, b.row.Version) })
+	s := &snapshot{keys: keys, erased: erased, asOf: asOf, until: math.MaxInt64, reached: reached}
 	var candidate *dek
 	for _, k := range keys {
 		switch {
-		case k.row.ActivateAt.After(now):
+		case s.pending(k, now):
 			s.until = min(s.until, k.row.ActivateAt.UnixNano())
 		default:
 			candidate = k
 		}
 	}
+	if candidate != nil && candidate.authentic {
+		s.reached = max(s.reached, candidate.row.Version)
+	}
 	if s.refused = s.refusal(candidate); s.refused == nil {
 		s.active = candidate
 	}
 	return s
+}
+
+func (s *snapshot) pending(k *dek, now time.Time) bool {
+	return k.row.ActivateAt.After(now) && k.row.Version > s.reached
+}
+
+// mayRecover reports whether another look at the store, or rather at the KMS,
+// could change what is known of a key.
+func (s *snapshot) mayRecover() bool {
+	return slices.ContainsFunc(s.keys, func(k *dek) bool { return k.retry })
 }
 
 // refusal says why candidate may not encrypt. A row that is not authentic
@@ -121,7 +140,7 @@ func (s *snapshot) at(now time.Time) *snapshot {
 	if now.UnixNano() < s.until {
 		return s
 	}
-	return newSnapshot(slices.Clone(s.keys), s.erased, s.asOf, now)
+	return newSnapshot(slices.Clone(s.keys), s.erased, s.asOf, now, s.reached)
 }
 
 // state returns the public state of k at the time now.
@@ -129,11 +148,11 @@ func (s *snapshot) state(k *dek, now time.Time) State {
 	switch {
 	case k.row.State != KeyEnabled:
 		return State(k.row.State)
-	case k.row.ActivateAt.After(now):
+	case s.pending(k, now):
 		return Pending
 	}
 	for _, other := range s.keys {
-		if other.row.Version > k.row.Version && !other.row.ActivateAt.After(now) {
+		if other.row.Version > k.row.Version && !s.pending(other, now) {
 			return Retired
 		}
 	}

@@ -141,7 +141,7 @@ func read(path string) ([]byte, error) {
 	defer clear(data)
 	line, complete := strings.CutSuffix(string(data), "\n")
 	fields := strings.Split(line, " ")
-	if len(fields) != 3 || fields[0] != header || !complete {
+	if len(fields) != 3 || fields[0] != header || !complete || strings.ContainsAny(line, "\r\n") { // base64 skips line ends
 		return nil, errors.New("it is damaged: not the one line of a key file")
 	}
 	key, err := base64.RawURLEncoding.Strict().DecodeString(fields[2])

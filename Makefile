@@ -3,6 +3,7 @@
 
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 FUZZTIME    := 20s
+BENCHROWS   := 200000
 TESTFLAGS   := -race -timeout 15m
 
 # The modules of the workspace; the heavy ones are tested by "make test-NAME" only.
@@ -25,7 +26,7 @@ test: cc $(WITHPG) ## test every module under the race detector, with a throw-aw
 	done; \
 	if [ -n "$$failed" ]; then echo "== FAILED in:$$failed" >&2; exit 1; fi; \
 	echo "== passed: $(LIGHT)"; \
-	$(if $(HEAVY),echo "== not run, each has its own make test-NAME: $(HEAVY)";) true'
+	$(if $(HEAVY),echo "== not run (see make test-NAME): $(HEAVY)";) true'
 
 test-%: cc $(WITHPG) ## test one module, by the last part of its folder
 	@dir=$$(go list -m -f '{{.Dir}}' | grep '/$*$$') || { echo "no module of the workspace is named $*" >&2; exit 1; }; \
@@ -36,9 +37,9 @@ demo: $(WITHPG) ## run examples/quickstart, in DATABASE_URL or a throw-away Post
 	@go build -o bin/quickstart ./examples/quickstart
 	@$(WITHPG) -env DATABASE_URL -- bin/quickstart
 
-bench: $(WITHPG) ## compare the hot paths with their floors
-	@go build -o bin/bench ./internal/bench
-	@$(WITHPG) -- bin/bench
+bench: $(WITHPG) ## compare the hot paths with their floors; pgxfield with BENCHROWS rows (200000)
+	@go run ./internal/bench
+	@SEALFIELD_BENCH_ROWS=$(BENCHROWS) $(WITHPG) -- go test -run '^$$' -bench Table -benchtime 1x -timeout 30m ./adapters/pgxfield
 
 fuzz: $(WITHPG) ## run each fuzz target for FUZZTIME (20s)
 	@$(WITHPG) -- sh -ec 'for dir in $(LIGHT); do cd "$$dir"; \

@@ -16,7 +16,7 @@ import (
 type fieldKey struct {
 	prefix  [prefixSize]byte
 	compact cipher.AEAD // of an AES-256-GCM key, else nil
-	kdf     *xaes.KDF // of an XAES-256-GCM key, else nil
+	kdf     *xaes.KDF   // of an XAES-256-GCM key, else nil
 	epoch   atomic.Pointer[epoch]
 	salts   saltCache
 }

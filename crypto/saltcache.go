@@ -70,10 +70,13 @@ func (c *saltCache) put(s *salted) {
 		c.slots.Store(table)
 	}
 	if len(*table) < maxSaltSlots && c.reserve(saltedCost) {
-		for !place(*table, s) {
+		for !place(*table, s) && len(*table) < maxSaltSlots {
 			table = c.grow(*table)
 		}
-		return
+		if c.get(&s.salt) == s {
+			return
+		}
+		c.reserve(-saltedCost)
 	}
 	// Replace. Which of the two goes is random, as the salt is; an empty slot
 	// stays empty, for there is no budget for it.

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"os"
 	"sync"
 	"testing"
 	"time"
@@ -20,6 +21,15 @@ var background = context.Background()
 
 // children are what the test binary does instead of testing, by role.
 var children = map[string]func() int{}
+
+// TestMain runs the children of tests that need processes of their own. Without
+// it such a child would run all tests, and start children without end.
+func TestMain(m *testing.M) {
+	if role := os.Getenv("SEALFIELD_TEST_CHILD"); role != "" {
+		os.Exit(children[role]())
+	}
+	os.Exit(m.Run())
+}
 
 // probe is what the tests derive from DEKs.
 type probe struct {

@@ -38,6 +38,7 @@ type Keyring struct {
 
 	roots     roots
 	loads     flight.Group[Target, *entry]
+	colds     flight.Group[Target, *entry] // around loads, for targets not in memory
 	firstKeys flight.Group[Target, struct{}]
 	refreshes flight.Group[struct{}, struct{}]
 

@@ -21,13 +21,25 @@ func (kr *Keyring) loaded(ctx context.Context, t Target) (e *entry, fresh bool, 
 	if e := kr.entry(t.Purpose, t.Scope); e != nil {
 		return e, false, nil
 	}
-	e, joined, err := kr.joinLoad(ctx, t)
-	if e == nil && joined && err == nil {
+	var found bool
+	e, joined, err := kr.colds.Do(ctx, t, func() (*entry, error) {
+		// Look again: of many callers the last may come here when the load
+		// of the first is done.
+		if e := kr.entry(t.Purpose, t.Scope); e != nil {
+			found = true
+			return e, nil
+		}
+		return kr.loadOne(kr.ctx, t)
+	})
+	switch {
+	case err != nil:
+		return nil, false, err
+	case e == nil && joined:
 		// That load may have been too early to see the first key.
 		e, err = kr.loadOne(ctx, t)
-		joined = false
+		return e, true, err
 	}
-	return e, !joined, err
+	return e, !joined && !found, nil
 }
 
 func (kr *Keyring) activeKey(ctx context.Context, t Target) (*dek, error) {

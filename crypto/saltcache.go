@@ -13,12 +13,14 @@ import (
 // epochs have written. Only a salt under which a tag has verified gets in, so
 // that forged values can not push out good ones. get takes no lock.
 //
-// A salt may be in either of two neighbouring slots. The table doubles while
-// the keyring's cache budget lasts; then a new salt takes the place of an old.
+// A salt may be in any of the ways slots of its bucket. The table doubles so that
+// at most a quarter of it is in use, and few buckets overflow; when one does, or
+// the keyring's cache budget is spent, a new salt takes the place of an old.
 type saltCache struct {
 	reserve func(bytes int64) bool
 	slots   atomic.Pointer[[]slot]
-	mu      sync.Mutex // serialises put
+	mu      sync.Mutex // serialises put, and guards used
+	used    int        // slots
 }
 
 type slot = atomic.Pointer[salted]
@@ -32,14 +34,15 @@ const (
 	// saltedCost is what one entry takes, in bytes: about 1.3 KiB for the
 	// key schedule and GHASH table, and its share of the slots.
 	saltedCost   = 1536
-	minSaltSlots = 8
-	maxSaltSlots = 1 << 20 // far more than the budget fills
+	ways         = 4
+	minSaltSlots = 2 * ways
 )
 
-// home returns the first of the two slots of a salt; the other is home ^ 1.
-// Salts are random, so their bytes serve as hash.
-func home(salt *[xaes.SaltSize]byte, slots []slot) int {
-	return int(binary.LittleEndian.Uint32(salt[:])) & (len(slots) - 1)
+// bucket returns the slots for a salt. Salts are random, so their bytes serve as
+// hash.
+func bucket(slots []slot, salt *[xaes.SaltSize]byte) []slot {
+	i := int(binary.LittleEndian.Uint32(salt[:])) & (len(slots)/ways - 1) * ways
+	return slots[i : i+ways]
 }
 
 func (c *saltCache) get(salt *[xaes.SaltSize]byte) *salted {
@@ -47,12 +50,11 @@ func (c *saltCache) get(salt *[xaes.SaltSize]byte) *salted {
 	if table == nil {
 		return nil
 	}
-	i := home(salt, *table)
-	if s := (*table)[i].Load(); s != nil && s.salt == *salt {
-		return s
-	}
-	if s := (*table)[i^1].Load(); s != nil && s.salt == *salt {
-		return s
+	b := bucket(*table, salt)
+	for i := range b {
+		if s := b[i].Load(); s != nil && sameSalt(&s.salt, salt) {
+			return s
+		}
 	}
 	return nil
 }
@@ -63,42 +65,51 @@ func (c *saltCache) put(s *salted) {
 	if c.get(&s.salt) != nil {
 		return
 	}
-	table := c.slots.Load()
-	if table == nil {
-		table = new([]slot)
-		*table = make([]slot, minSaltSlots)
-		c.slots.Store(table)
+	var table []slot
+	if t := c.slots.Load(); t != nil {
+		table = *t
 	}
-	if len(*table) < maxSaltSlots && c.reserve(saltedCost) {
-		for !place(*table, s) && len(*table) < maxSaltSlots {
-			table = c.grow(*table)
-		}
-		if c.get(&s.salt) == s {
-			return
-		}
+	more := c.reserve(saltedCost)
+	if more && ways*(c.used+1) > len(table) {
+		table = c.grow(table)
+	}
+	if more && place(table, s) {
+		c.used++
+		return
+	}
+	if more {
 		c.reserve(-saltedCost)
 	}
-	// Replace. Which of the two goes is random, as the salt is; an empty slot
-	// stays empty, for there is no budget for it.
-	if i := home(&s.salt, *table) ^ int(s.salt[4]&1); (*table)[i].Load() != nil {
-		(*table)[i].Store(s)
+	if len(table) > 0 {
+		// Which one goes is random, as the salt is. An empty slot stays
+		// empty: there is no budget for it.
+		if victim := &bucket(table, &s.salt)[s.salt[4]%ways]; victim.Load() != nil {
+			victim.Store(s)
+		}
 	}
 }
 
+// place puts s into an empty slot, if its bucket has one.
 func place(slots []slot, s *salted) bool {
-	i := home(&s.salt, slots)
-	return slots[i].CompareAndSwap(nil, s) || slots[i^1].CompareAndSwap(nil, s)
+	b := bucket(slots, &s.salt)
+	for i := range b {
+		if b[i].CompareAndSwap(nil, s) {
+			return true
+		}
+	}
+	return false
 }
 
-// grow publishes a table of twice the size. The few entries for which three
-// want one pair of slots are dropped.
-func (c *saltCache) grow(old []slot) *[]slot {
-	slots := make([]slot, 2*len(old))
+// grow publishes a table of twice the size, without the few entries that find
+// their bucket full.
+func (c *saltCache) grow(old []slot) []slot {
+	slots := make([]slot, max(minSaltSlots, 2*len(old)))
 	for i := range old {
 		if s := old[i].Load(); s != nil && !place(slots, s) {
+			c.used--
 			c.reserve(-saltedCost)
 		}
 	}
 	c.slots.Store(&slots)
-	return &slots
+	return slots
 }

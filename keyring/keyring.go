@@ -119,12 +119,12 @@ func Open(ctx context.Context, cfg Config) (*Keyring, error) {
 	// The settings are proven when a root is unwrapped; until then a root
 	// that says otherwise than the others is refused.
 	for _, r := range loaded.Roots {
-		if err := cfg.agree(r.Settings); err != nil {
-			return nil, err
-		}
 		if r.Settings != loaded.Roots[0].Settings {
-			return nil, rootError(&r, ErrTampered)
+			return nil, rootError(&r, fmt.Errorf("%w: its settings differ from another root key's", ErrTampered))
 		}
+	}
+	if err := cfg.agree(loaded.Roots[0].Settings); err != nil {
+		return nil, err
 	}
 	kr, err := newKeyring(cfg, loaded.Roots[0].Settings)
 	if err != nil {

@@ -90,6 +90,9 @@ func (kr *Keyring) mergeRoots(rows []Root, asOf time.Duration) error {
 	for id, r := range rs.byID {
 		if !present[id] && r.seen < asOf {
 			refused = append(refused, rootError(&r.row, fmt.Errorf("%w: the row is gone", ErrTampered)))
+			if r.key == nil { // it may never have been genuine: say it once
+				delete(rs.byID, id)
+			}
 		}
 	}
 	return errors.Join(refused...)
@@ -111,7 +114,7 @@ func (kr *Keyring) rootKey(ctx context.Context, id KeyID, since time.Duration) (
 		return nil, fmt.Errorf("%w: its root key %s is not in the store", ErrTampered, id)
 	case r.key != nil:
 		return r.key, nil
-	case r.failed != nil && r.failedAt >= since:
+	case r.failed != nil && r.failedAt > since:
 		return nil, r.failed
 	}
 	key, _, err := kr.roots.unwraps.Do(ctx, id, func() (*rootKey, error) {

@@ -126,11 +126,34 @@ func (s *snapshot) refusal(candidate *dek) error {
 			continue // pending
 		case k.row.State == KeyCompromised:
 			return keyError(&k.row, ErrCompromised)
+		case k.err != nil:
+			return k.err
 		}
-		return k.err
+		return s.hidden(k)
 	}
 	if candidate == nil && len(s.keys) > 0 {
 		return keyError(&s.keys[0].row, fmt.Errorf("%w: no key is active yet", ErrUnavailable))
+	}
+	return nil
+}
+
+// hidden returns an error if a row that is not authentic must be of a higher
+// version than candidate, whatever it says: versions have no gaps, so no more of
+// them can be lower than are missing there.
+func (s *snapshot) hidden(candidate *dek) error {
+	missing := candidate.row.Version - 1
+	var err error
+	for _, k := range s.keys {
+		switch {
+		case !k.authentic:
+			missing--
+			err = k.err
+		case k.row.Version < candidate.row.Version:
+			missing--
+		}
+	}
+	if missing < 0 {
+		return err
 	}
 	return nil
 }

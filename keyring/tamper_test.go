@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"slices"
 	"testing"
 	"time"
 
@@ -12,263 +13,335 @@ import (
 	"github.com/sealfield/sealfield/keyring"
 )
 
-// The tests in this file edit rows of the store as somebody with write access
-// to the table could, for a process that starts afterwards and for one that has
-// the keys in memory.
+// tampering is one way to change the rows of the store, and what is expected of
+// it. The victim is the newest key of scope a; there is an older one.
+type tampering struct {
+	name string
+	edit func(roots *[]keyring.Root, keys *[]keyring.Key)
 
-// tampering is a keyring with two scopes, each with two keys of two purposes.
-func tampering(t *testing.T) (*fixture, *keyring.Keyring) {
-	f := newFixture()
-	f.cfg.Scoped = true
-	kr := f.create(t)
-	for _, scope := range []string{"a", "b"} {
-		for _, p := range []keyring.Purpose{keyring.Encryption, keyring.Masking} {
-			_, err := use(kr, p).encrypt(scope)
-			require.NoError(t, err)
-			_, err = kr.Rotate(t.Context(), keyring.Target{Scope: scope, Purpose: p}, now)
-			require.NoError(t, err)
-		}
-	}
-	return f, kr
+	decrypt error // in a process that has just started: of the victim's values
+	encrypt error // and what Encrypt says there; nil if it can not be seen
+	warm    error // what Encrypt says in a process that had loaded the rows
+	refresh error // and Refresh
 }
 
-// keyEdits are single changes of a key's row.
-func keyEdits(k keyring.Key, others []keyring.Key) map[string]func(*keyring.Key) {
-	edits := map[string]func(*keyring.Key){
-		"algorithm": func(k *keyring.Key) {
-			k.Algorithm = map[keyring.Algorithm]keyring.Algorithm{keyring.XAES256GCM: keyring.AES256GCM}[k.Algorithm] + ""
-		},
-		"created_at":             func(k *keyring.Key) { k.CreatedAt = k.CreatedAt.Add(time.Microsecond) },
-		"activate_at later":      func(k *keyring.Key) { k.ActivateAt = k.ActivateAt.Add(time.Hour) },
-		"activate_at earlier":    func(k *keyring.Key) { k.ActivateAt = k.ActivateAt.Add(-time.Microsecond) },
-		"state suspended":        func(k *keyring.Key) { k.State = keyring.KeySuspended },
-		"state compromised":      func(k *keyring.Key) { k.State = keyring.KeyCompromised },
-		"state destroyed":        func(k *keyring.Key) { k.State = keyring.KeyDestroyed },
-		"state made up":          func(k *keyring.Key) { k.State = "fine" },
-		"destroyed and emptied":  func(k *keyring.Key) { k.State, k.Wrapped = keyring.KeyDestroyed, nil },
-		"version":                func(k *keyring.Key) { k.Version += 10 },
-		"id":                     func(k *keyring.Key) { k.ID ^= 1 },
-		"root":                   func(k *keyring.Key) { k.Root ^= 1 },
-		"wrapped empty":          func(k *keyring.Key) { k.Wrapped = nil },
-		"wrapped longer":         func(k *keyring.Key) { k.Wrapped = append(bytes.Clone(k.Wrapped), 0) },
-		"created_at, revision":   func(k *keyring.Key) { k.CreatedAt = k.CreatedAt.Add(time.Microsecond); k.Revision++ },
-		"suspended, revision":    func(k *keyring.Key) { k.State = keyring.KeySuspended; k.Revision++ },
-		"wrapped zero, revision": func(k *keyring.Key) { k.Wrapped = make([]byte, len(k.Wrapped)); k.Revision++ },
-	}
-	if k.Algorithm == "" {
-		edits["algorithm"] = func(k *keyring.Key) { k.Algorithm = keyring.AES256GCM }
-	}
-	for i := range k.Wrapped {
-		edits[fmt.Sprint("wrapped byte ", i)] = func(k *keyring.Key) { k.Wrapped = bytes.Clone(k.Wrapped); k.Wrapped[i] ^= 1 }
-		if i > 0 {
-			edits[fmt.Sprint("wrapped cut to ", i)] = func(k *keyring.Key) { k.Wrapped = bytes.Clone(k.Wrapped[:i]) }
+// world is two scoped keyrings on one store and KMS, each with two scopes, each
+// with keys of two purposes, each of two versions.
+type world struct {
+	*fixture
+	warm   *keyring.Keyring
+	roots  []keyring.Root
+	keys   []keyring.Key
+	target keyring.Target
+	old    keyring.Key
+}
+
+func newWorld(t *testing.T) *world {
+	w := &world{fixture: newFixture(), target: keyring.Target{Scope: "a", Purpose: keyring.Encryption}}
+	w.cfg.Scoped = true
+	for _, name := range []string{"other", "test"} {
+		w.cfg.Name = name
+		w.warm = w.create(t)
+		for _, scope := range []string{"a", "b"} {
+			for _, p := range []keyring.Purpose{keyring.Encryption, keyring.Index} {
+				use(w.warm, p).mustEncrypt(t, scope)
+				if p == keyring.Encryption {
+					rotate(t, w.warm, keyring.Target{Scope: scope, Purpose: p}, keyring.RotateOptions{Immediate: true})
+				}
+			}
 		}
 	}
-	for i, o := range others {
-		edits[fmt.Sprintf("the wrapped key of %s/%s/%d", o.Scope, o.Purpose, o.Version)] = func(k *keyring.Key) { k.Wrapped = o.Wrapped }
-		if o.Scope == k.Scope && o.Purpose == k.Purpose {
-			continue // no store takes the same id twice, and the real one would be found
-		}
-		edits[fmt.Sprintf("all of %d but its place", i)] = func(k *keyring.Key) {
-			moved := o
-			moved.Scope, moved.Purpose, moved.Version = k.Scope, k.Purpose, k.Version
+	w.roots, w.keys = w.store.Snapshot()
+	w.old = w.key("test", "a", keyring.Encryption, 1)
+	return w
+}
+
+func (w *world) index(name, scope string, p keyring.Purpose, version int) int {
+	return slices.IndexFunc(w.keys, func(k keyring.Key) bool {
+		return k.Keyring == name && k.Scope == scope && k.Purpose == p && k.Version == version
+	})
+}
+
+func (w *world) key(name, scope string, p keyring.Purpose, version int) keyring.Key {
+	return w.keys[w.index(name, scope, p, version)]
+}
+
+func (w *world) rootIndex(name string, p keyring.Purpose) int {
+	return slices.IndexFunc(w.roots, func(r keyring.Root) bool { return r.Keyring == name && r.Purpose == p })
+}
+
+// TestTamperedKeys edits every field of a key's row, every byte of its wrapped
+// DEK, and swaps it with others.
+func TestTamperedKeys(t *testing.T) {
+	w := newWorld(t)
+	victim := w.index("test", "a", keyring.Encryption, 2)
+	id := w.keys[victim].ID
+	bad := keyring.ErrTampered
+	var all []tampering
+	edit := func(name string, f func(k *keyring.Key)) *tampering {
+		all = append(all, tampering{name, func(_ *[]keyring.Root, keys *[]keyring.Key) { f(&(*keys)[victim]) }, bad, bad, bad, bad})
+		return &all[len(all)-1]
+	}
+	// A row that is not found any more is as if deleted: its values are of an
+	// unknown key, and a process that has just started can not know that it
+	// was there.
+	gone := func(x *tampering) { x.decrypt, x.encrypt = keyring.ErrUnknownKey, nil }
+
+	gone(edit("keyring", func(k *keyring.Key) { k.Keyring = "other" }))
+	gone(edit("scope", func(k *keyring.Key) { k.Scope = "b" }))
+	gone(edit("scope empty", func(k *keyring.Key) { k.Scope = "" }))
+	gone(edit("purpose", func(k *keyring.Key) { k.Purpose = keyring.Index }))
+	gone(edit("purpose unknown", func(k *keyring.Key) { k.Purpose = "signing" }))
+	for _, v := range []int{-1, 0, 1, 3, 1 << 40} {
+		edit(fmt.Sprint("version ", v), func(k *keyring.Key) { k.Version = v })
+	}
+	edit("id", func(k *keyring.Key) { k.ID ^= 1 }).decrypt = keyring.ErrUnknownKey
+	edit("id without its high bit", func(k *keyring.Key) { k.ID &= 0x7fffffff }).decrypt = keyring.ErrUnknownKey
+	for _, a := range []keyring.Algorithm{keyring.AES256GCM, "", "XAES-256-GCM ", "ROT13"} {
+		edit("algorithm "+string(a), func(k *keyring.Key) { k.Algorithm = a })
+	}
+	for _, s := range []keyring.KeyState{keyring.KeySuspended, keyring.KeyCompromised, keyring.KeyDestroyed, "", "new"} {
+		edit("state "+string(s), func(k *keyring.Key) { k.State = s })
+	}
+	for _, d := range []time.Duration{time.Microsecond, -time.Microsecond, time.Hour, -time.Hour} {
+		edit(fmt.Sprint("created ", d), func(k *keyring.Key) { k.CreatedAt = k.CreatedAt.Add(d) })
+		edit(fmt.Sprint("activate ", d), func(k *keyring.Key) { k.ActivateAt = k.ActivateAt.Add(d) })
+	}
+	for name, p := range map[string]keyring.Purpose{"index": keyring.Index, "masking": keyring.Masking} {
+		edit("root of "+name, func(k *keyring.Key) { k.Root = w.roots[w.rootIndex("test", p)].ID })
+	}
+	edit("root of the other keyring", func(k *keyring.Key) { k.Root = w.roots[w.rootIndex("other", keyring.Encryption)].ID })
+	edit("no root", func(k *keyring.Key) { k.Root = 0 })
+	for i := range w.keys[victim].Wrapped {
+		edit(fmt.Sprint("wrapped byte ", i), func(k *keyring.Key) { k.Wrapped[i] ^= 0x10 })
+		edit(fmt.Sprint("wrapped cut to ", i), func(k *keyring.Key) { k.Wrapped = k.Wrapped[:i] })
+	}
+	edit("wrapped longer", func(k *keyring.Key) { k.Wrapped = append(k.Wrapped, 0) })
+	for name, other := range map[string]keyring.Key{
+		"scope": w.key("test", "b", keyring.Encryption, 2), "purpose": w.key("test", "a", keyring.Index, 1),
+		"keyring": w.key("other", "a", keyring.Encryption, 2), "version": w.old,
+	} {
+		edit("wrapped of another "+name, func(k *keyring.Key) { k.Wrapped = bytes.Clone(other.Wrapped) })
+		edit("wrapped and root of another "+name, func(k *keyring.Key) { k.Wrapped, k.Root = bytes.Clone(other.Wrapped), other.Root })
+		edit("the row of another "+name+" in its place", func(k *keyring.Key) {
+			moved := other
+			moved.Keyring, moved.Scope, moved.Purpose, moved.Version = k.Keyring, k.Scope, k.Purpose, k.Version
 			*k = moved
-		}
+		}).decrypt = keyring.ErrUnknownKey
 	}
-	return edits
+	all = append(all, tampering{"deleted", func(_ *[]keyring.Root, keys *[]keyring.Key) {
+		*keys = slices.Delete(*keys, victim, victim+1)
+	}, keyring.ErrUnknownKey, nil, bad, bad})
+	// The revision is not authenticated, as the row need not be re-wrapped to
+	// count: lower is refused by who knows better, higher changes nothing.
+	lower := edit("revision lower", func(k *keyring.Key) { k.Revision = 0 })
+	lower.decrypt, lower.encrypt = nil, nil
+	higher := edit("revision higher", func(k *keyring.Key) { k.Revision = 9 })
+	*higher = tampering{name: higher.name, edit: higher.edit}
+
+	unseen := w.run(t, all, id)
+	t.Logf("%d tamperings with a key's row; Encrypt of a process that has just started can not see %d: %q", len(all), len(unseen), unseen)
+	require.Len(t, unseen, 8)
 }
 
-func TestEditedKeyRows(t *testing.T) {
-	f, _ := tampering(t)
-	roots, rows := f.store.Snapshot()
-	require.Len(t, rows, 8)
-	tried := 0
-	for i, row := range rows {
-		if row.Scope != "a" {
+// TestTamperedRoots does the same to the row of the root that wraps the key.
+// The DEKs in memory of a warm process are proven and go on to work; what it
+// says is found by Refresh.
+func TestTamperedRoots(t *testing.T) {
+	w := newWorld(t)
+	victim, index := w.rootIndex("test", keyring.Encryption), w.rootIndex("test", keyring.Index)
+	bad := keyring.ErrTampered
+	var all []tampering
+	edit := func(name string, f func(r *keyring.Root)) *tampering {
+		all = append(all, tampering{name, func(roots *[]keyring.Root, _ *[]keyring.Key) { f(&(*roots)[victim]) }, bad, bad, nil, bad})
+		return &all[len(all)-1]
+	}
+	edit("keyring", func(r *keyring.Root) { r.Keyring = "other" })
+	edit("purpose", func(r *keyring.Root) { r.Purpose = keyring.Masking })
+	edit("purpose unknown", func(r *keyring.Root) { r.Purpose = "signing" })
+	edit("version", func(r *keyring.Root) { r.Version = 2 })
+	edit("id", func(r *keyring.Root) { r.ID ^= 1 })
+	for _, d := range []time.Duration{time.Microsecond, -time.Hour} {
+		edit(fmt.Sprint("created ", d), func(r *keyring.Root) { r.CreatedAt = r.CreatedAt.Add(d) })
+	}
+	edit("scoped", func(r *keyring.Root) { r.Settings.Scoped = false })
+	edit("propagation delay", func(r *keyring.Root) { r.Settings.PropagationDelay-- })
+	edit("encrypt grace", func(r *keyring.Root) { r.Settings.EncryptGrace += time.Hour })
+	edit("decrypt grace", func(r *keyring.Root) { r.Settings.DecryptGrace += time.Hour })
+	for i := range w.roots[victim].Check {
+		edit(fmt.Sprint("check byte ", i), func(r *keyring.Root) { r.Check[i] ^= 0x80 })
+	}
+	edit("check empty", func(r *keyring.Root) { r.Check = nil })
+	edit("check of another", func(r *keyring.Root) { r.Check = bytes.Clone(w.roots[index].Check) })
+	// A wrapped root is authenticated by the KMS, which says that it will not.
+	// No process that has the key needs it.
+	denied := func(x *tampering) { x.decrypt, x.encrypt, x.refresh = keyring.ErrDenied, keyring.ErrDenied, nil }
+	for i := range w.roots[victim].Wraps[0].Wrapped {
+		denied(edit(fmt.Sprint("wrap byte ", i), func(r *keyring.Root) { r.Wraps[0].Wrapped[i] ^= 0x01 }))
+	}
+	denied(edit("wrap empty", func(r *keyring.Root) { r.Wraps[0].Wrapped = nil }))
+	for name, other := range map[string]int{"purpose": index, "keyring": w.rootIndex("other", keyring.Encryption)} {
+		denied(edit("wrap of another "+name, func(r *keyring.Root) { r.Wraps[0].Wrapped = bytes.Clone(w.roots[other].Wraps[0].Wrapped) }))
+	}
+	// A URI is a label: with a wrong one there is nothing for our KMS.
+	for name, f := range map[string]func(r *keyring.Root){
+		"URI": func(r *keyring.Root) { r.Wraps[0].URI = "attacker:key" }, "no wraps": func(r *keyring.Root) { r.Wraps = nil },
+	} {
+		x := edit(name, f)
+		x.decrypt, x.encrypt, x.refresh = keyring.ErrUnavailable, keyring.ErrUnavailable, nil
+	}
+	// Not authenticated, and harmless: they only ever withhold.
+	for name, f := range map[string]func(r *keyring.Root){
+		"revision": func(r *keyring.Root) { r.Revision = 5 }, "state": func(r *keyring.Root) { r.State = keyring.RootClosed },
+		"a wrap more": func(r *keyring.Root) {
+			r.Wraps = append(r.Wraps, keyring.Wrap{URI: "attacker:key", Wrapped: []byte("x")})
+		},
+	} {
+		x := edit(name, f)
+		*x = tampering{name: x.name, edit: x.edit}
+	}
+	all = append(all, tampering{"deleted", func(roots *[]keyring.Root, _ *[]keyring.Key) {
+		*roots = slices.Delete(*roots, victim, victim+1)
+	}, bad, bad, nil, bad}, tampering{"swapped with index", func(roots *[]keyring.Root, _ *[]keyring.Key) {
+		a, b := &(*roots)[victim], &(*roots)[index]
+		a.Purpose, b.Purpose = b.Purpose, a.Purpose
+	}, bad, bad, nil, bad})
+	unseen := w.run(t, all, w.key("test", "a", keyring.Encryption, 2).ID)
+	t.Logf("%d tamperings with a root's row; %d change nothing: %q", len(all), len(unseen), unseen)
+	require.Len(t, unseen, 3)
+}
+
+// run returns the names of those that Encrypt can not see.
+func (w *world) run(t *testing.T, all []tampering, id keyring.KeyID) (unseen []string) {
+	for _, x := range all {
+		w.store.Restore(w.roots, w.keys)
+		warm, err := keyring.Open(t.Context(), w.cfg)
+		require.NoError(t, err)
+		k := use(warm, keyring.Encryption)
+		require.Equal(t, id, k.mustEncrypt(t, "a"), "control")
+		require.NoError(t, k.decrypt("a", w.old.ID), "control")
+		w.store.Edit(x.edit)
+
+		// Warm: reads go on, and the row is named.
+		err = warm.Refresh(t.Context())
+		w.expect(t, x.name+": Refresh", err, x.refresh)
+		require.NoError(t, k.decrypt("a", id), x.name)
+		require.NoError(t, k.decrypt("a", w.old.ID), x.name)
+		got, err := k.encrypt("a")
+		w.expect(t, x.name+": warm Encrypt", err, x.warm)
+		if err == nil {
+			require.Equal(t, id, got, x.name)
+		}
+		require.NoError(t, warm.Close())
+
+		// Just started.
+		kr, err := keyring.Open(t.Context(), w.cfg)
+		if err != nil {
+			w.expect(t, x.name+": Open", err, x.decrypt)
+			require.ErrorIs(t, err, keyring.ErrTampered, x.name)
 			continue
 		}
-		others := append(append([]keyring.Key(nil), rows[:i]...), rows[i+1:]...)
-		for name, edit := range keyEdits(row, others) {
-			what := fmt.Sprintf("%s %s version %d: %s", row.Scope, row.Purpose, row.Version, name)
-			target := keyring.Target{Scope: row.Scope, Purpose: row.Purpose}
-			edited := row
-			edit(&edited)
-			f.store.Restore(roots, rows)
-
-			// The process that has the keys. The control: all is well before.
-			warm := f.open(t)
-			u := use(warm, row.Purpose)
-			require.NoError(t, u.decrypt("a", row.ID), what)
-			u.mustEncrypt(t, "a")
-			f.store.Edit(func(_ *[]keyring.Root, keys *[]keyring.Key) { (*keys)[i] = edited })
-			err := warm.Refresh(t.Context())
-			require.ErrorIs(t, err, keyring.ErrTampered, what)
-			var about *keyring.KeyError
-			require.ErrorAs(t, err, &about, what)
-			require.Equal(t, "a", about.Scope, what)
-			require.Contains(t, []keyring.KeyID{row.ID, edited.ID}, about.ID, what)
-			require.NoError(t, u.decrypt("a", row.ID), "%s: a key in memory stays readable", what)
-			if _, err = u.encrypt("a"); row.Version == 2 {
-				require.ErrorIs(t, err, keyring.ErrTampered, what)
-			} else {
-				require.NoError(t, err, "%s: an older key than the active one does not matter", what)
-			}
-			require.Contains(t, f.log.String(), about.ID.String(), "%s: no alarm", what)
-
-			// One that starts now.
-			cold := f.open(t)
-			_, err = cold.Keys(t.Context(), target)
-			aboutKey(t, err, edited.ID, keyring.ErrTampered, what)
-			u = use(cold, row.Purpose)
-			err = u.decrypt("a", edited.ID)
-			aboutKey(t, err, edited.ID, keyring.ErrTampered, what)
-			if row.ID != edited.ID {
-				aboutKey(t, u.decrypt("a", row.ID), row.ID, keyring.ErrUnknownKey, what)
-			}
-			_, err = u.encrypt("a")
-			if row.Version == 2 || edited.Version > 2 {
-				aboutKey(t, err, edited.ID, keyring.ErrTampered, what)
-			} else if err != nil {
-				require.ErrorIs(t, err, keyring.ErrTampered, what)
-			}
-			_, err = use(cold, row.Purpose).encrypt("b")
-			require.NoError(t, err, "%s: other scopes go on", what)
-			tried++
-			require.NoError(t, warm.Close())
-			require.NoError(t, cold.Close())
+		k = use(kr, keyring.Encryption)
+		err = k.decrypt("a", id)
+		w.expect(t, x.name+": Decrypt", err, x.decrypt)
+		if about := new(keyring.KeyError); errors.As(err, &about) {
+			// With a root that is refused go all keys under it.
+			require.Contains(t, []keyring.KeyID{id, w.old.ID}, about.ID, x.name)
+			require.Equal(t, w.target, keyring.Target{Scope: about.Scope, Purpose: about.Purpose}, x.name)
 		}
-	}
-	t.Logf("%d edits of key rows refused", tried)
-}
-
-// TestMovedKeyRows moves whole rows to another scope, purpose or keyring.
-func TestMovedKeyRows(t *testing.T) {
-	f, _ := tampering(t)
-	roots, rows := f.store.Snapshot()
-	other := *f
-	other.cfg.Name = "other"
-	other.create(t)
-	for i, row := range rows {
-		for name, move := range map[string]func(*keyring.Key){
-			"scope":   func(k *keyring.Key) { k.Scope = "c" },
-			"purpose": func(k *keyring.Key) { k.Purpose = keyring.Token },
-			"keyring": func(k *keyring.Key) { k.Keyring = "other" },
-		} {
-			moved := row
-			move(&moved)
-			f.store.Edit(func(_ *[]keyring.Root, keys *[]keyring.Key) { (*keys)[i] = moved })
-			cfg := f.cfg
-			cfg.Name = moved.Keyring
-			kr, err := keyring.Open(t.Context(), cfg)
-			require.NoError(t, err)
-			u := use(kr, moved.Purpose)
-			err = u.decrypt(moved.Scope, moved.ID)
-			require.ErrorIs(t, err, keyring.ErrTampered, name)
-			var about *keyring.KeyError
-			require.ErrorAs(t, err, &about, name)
-			require.Equal(t, moved.ID, about.ID)
-			_, err = u.encrypt(moved.Scope)
-			require.ErrorIs(t, err, keyring.ErrTampered, name)
-			require.NoError(t, kr.Close())
-			f.store.Edit(func(_ *[]keyring.Root, keys *[]keyring.Key) { (*keys)[i] = row })
+		if x.decrypt == nil {
+			require.NoError(t, k.decrypt("a", id), x.name)
 		}
-	}
-	f.store.Restore(roots, rows)
-}
-
-// TestRolledBackAndDeletedKeyRows shows a process what it has seen newer.
-func TestRolledBackAndDeletedKeyRows(t *testing.T) {
-	for name, edit := range map[string]func(keys *[]keyring.Key){
-		"newest deleted": func(keys *[]keyring.Key) { *keys = (*keys)[:1] },
-		"oldest deleted": func(keys *[]keyring.Key) { *keys = (*keys)[1:] },
-		"all deleted":    func(keys *[]keyring.Key) { *keys = nil },
-	} {
-		t.Run(name, func(t *testing.T) {
-			f := newFixture()
-			kr := f.create(t)
-			u := use(kr, keyring.Encryption)
-			first := u.mustEncrypt(t, "")
-			second := rotate(t, kr, encryption, now)
-			f.store.Edit(func(_ *[]keyring.Root, keys *[]keyring.Key) { edit(keys) })
-			require.ErrorIs(t, kr.Refresh(t.Context()), keyring.ErrTampered)
-			require.NoError(t, u.decrypt("", first))
-			require.NoError(t, u.decrypt("", second))
-			id, err := u.encrypt("")
-			if name == "oldest deleted" {
-				require.NoError(t, err)
-				require.Equal(t, second, id)
-				return
-			}
-			require.ErrorIs(t, err, keyring.ErrTampered, "a key that vanished is not replaced by an older one or a new one")
-		})
-	}
-	t.Run("lower revision", func(t *testing.T) {
-		f := newFixture()
-		kr := f.create(t)
-		u := use(kr, keyring.Encryption)
-		id := u.mustEncrypt(t, "")
-		f.store.Edit(func(_ *[]keyring.Root, keys *[]keyring.Key) { (*keys)[0].Revision = 0 })
-		aboutKey(t, errors.Unwrap(kr.Refresh(t.Context())), id, keyring.ErrTampered)
-		require.NoError(t, u.decrypt("", id))
-		_, err := u.encrypt("")
-		aboutKey(t, err, id, keyring.ErrTampered)
-	})
-}
-
-// TestEditedRootRows changes root rows for a process that starts afterwards.
-func TestEditedRootRows(t *testing.T) {
-	f, _ := tampering(t)
-	roots, rows := f.store.Snapshot()
-	edits := map[string]func(*keyring.Root){
-		"version":              func(r *keyring.Root) { r.Version += 10 },
-		"id":                   func(r *keyring.Root) { r.ID ^= 1 },
-		"created_at":           func(r *keyring.Root) { r.CreatedAt = r.CreatedAt.Add(time.Microsecond) },
-		"check empty":          func(r *keyring.Root) { r.Check = nil },
-		"another root's wraps": func(r *keyring.Root) { r.Wraps = roots[1].Wraps },
-		"another root's check": func(r *keyring.Root) { r.Check = roots[1].Check },
-		"no wraps":             func(r *keyring.Root) { r.Wraps = nil },
-		"URI":                  func(r *keyring.Root) { r.Wraps = []keyring.Wrap{{URI: "elsewhere", Wrapped: r.Wraps[0].Wrapped}} },
-	}
-	for i := range roots[0].Check {
-		edits[fmt.Sprint("check byte ", i)] = func(r *keyring.Root) { r.Check = bytes.Clone(r.Check); r.Check[i] ^= 1 }
-	}
-	for i := range roots[0].Wraps[0].Wrapped {
-		edits[fmt.Sprint("wrap byte ", i)] = func(r *keyring.Root) {
-			w := bytes.Clone(r.Wraps[0].Wrapped)
-			w[i] ^= 1
-			r.Wraps = []keyring.Wrap{{URI: r.Wraps[0].URI, Wrapped: w}}
+		got, err = k.encrypt("a")
+		w.expect(t, x.name+": Encrypt", err, x.encrypt)
+		if x.encrypt == nil {
+			unseen = append(unseen, x.name)
+		} else {
+			require.Zero(t, got)
 		}
-	}
-	require.Equal(t, keyring.Encryption, roots[0].Purpose)
-	for name, edit := range edits {
-		f.store.Restore(roots, rows)
-		f.store.Edit(func(roots *[]keyring.Root, _ *[]keyring.Key) { edit(&(*roots)[0]) })
-		kr := f.open(t)
-		u := use(kr, keyring.Encryption)
-		err := u.decrypt("a", rows[0].ID)
-		require.Error(t, err, name)
-		var about *keyring.KeyError
-		require.ErrorAs(t, err, &about, name)
-		_, err = u.encrypt("a")
-		require.Error(t, err, name)
-		_, err = use(kr, keyring.Masking).encrypt("a")
-		require.NoError(t, err, "%s: other purposes go on", name)
 		require.NoError(t, kr.Close())
 	}
-	t.Logf("%d edits of root rows refused", len(edits))
+	return unseen
+}
 
-	// Settings that differ from those of the other roots are refused at Open.
-	f.store.Restore(roots, rows)
-	f.store.Edit(func(roots *[]keyring.Root, _ *[]keyring.Key) { (*roots)[0].Settings.EncryptGrace++ })
-	_, err := keyring.Open(t.Context(), f.cfg)
-	require.ErrorIs(t, err, keyring.ErrTampered)
-	// The same settings everywhere pass Open, and fail when a root is unwrapped.
-	f.store.Edit(func(roots *[]keyring.Root, _ *[]keyring.Key) {
-		for i := range *roots {
-			(*roots)[i].Settings.PropagationDelay = 2 * minute
-		}
-		(*roots)[0].Settings.EncryptGrace--
+// expect requires that err is want and names a key of the keyring.
+func (w *world) expect(t *testing.T, what string, err, want error) {
+	t.Helper()
+	if want == nil {
+		require.NoError(t, err, what)
+		return
+	}
+	require.ErrorIs(t, err, want, what)
+	var about *keyring.KeyError
+	require.ErrorAs(t, err, &about, what)
+	require.NotZero(t, about.Purpose, what)
+}
+
+// TestMovedRowsAreRefusedThere looks from the other end: in the place to which a
+// row was moved or copied, it is refused by name.
+func TestMovedRowsAreRefusedThere(t *testing.T) {
+	w := newWorld(t)
+	row := w.key("test", "a", keyring.Encryption, 2)
+	for name, place := range map[string]keyring.Target{
+		"scope": {Scope: "b", Purpose: keyring.Encryption}, "new scope": {Scope: "c", Purpose: keyring.Encryption},
+		"purpose": {Scope: "a", Purpose: keyring.Index}, "new purpose": {Scope: "a", Purpose: keyring.Token},
+	} {
+		w.store.Restore(w.roots, w.keys)
+		w.store.Edit(func(_ *[]keyring.Root, keys *[]keyring.Key) {
+			moved := row
+			moved.Scope, moved.Purpose, moved.Version = place.Scope, place.Purpose, 3
+			*keys = append(*keys, moved)
+		})
+		k := use(w.open(t), place.Purpose)
+		aboutKey(t, k.decrypt(place.Scope, row.ID), row.ID, keyring.ErrTampered, name)
+		_, err := k.encrypt(place.Scope)
+		aboutKey(t, err, row.ID, keyring.ErrTampered, name)
+		_, err = k.Live(t.Context(), place.Scope)
+		aboutKey(t, err, row.ID, keyring.ErrTampered, name)
+		require.Contains(t, w.log.String(), "level=ERROR")
+		require.Contains(t, w.log.String(), row.ID.String())
+	}
+}
+
+// TestRollback puts back a genuine older revision of a row. A process that has
+// seen the newer one refuses; one that has just started can not know.
+func TestRollback(t *testing.T) {
+	f := newFixture()
+	warm := f.create(t)
+	id := use(warm, keyring.Encryption).mustEncrypt(t, "")
+	roots, before := f.store.Snapshot()
+	require.NoError(t, keyring.SetState(t.Context(), warm, encryption, id, keyring.KeySuspended))
+	require.NoError(t, warm.Refresh(t.Context()))
+	aboutKey(t, use(warm, keyring.Encryption).decrypt("", id), id, keyring.ErrSuspended)
+
+	f.store.Restore(roots, before)
+	aboutKey(t, warm.Refresh(t.Context()), id, keyring.ErrTampered)
+	aboutKey(t, use(warm, keyring.Encryption).decrypt("", id), id, keyring.ErrSuspended)
+	_, err := use(warm, keyring.Encryption).encrypt("")
+	aboutKey(t, err, id, keyring.ErrTampered)
+	require.NoError(t, use(f.open(t), keyring.Encryption).decrypt("", id), "the limit that the package doc names")
+}
+
+// TestEditedOlderRow edits the row of a retired key. The newest one's version is
+// proven and nothing is missing, so it goes on to encrypt.
+func TestEditedOlderRow(t *testing.T) {
+	w := newWorld(t)
+	w.store.Edit(func(_ *[]keyring.Root, keys *[]keyring.Key) {
+		(*keys)[w.index("test", "a", keyring.Encryption, 1)].State = keyring.KeySuspended
 	})
-	kr := f.open(t)
-	require.ErrorIs(t, use(kr, keyring.Encryption).decrypt("a", rows[0].ID), keyring.ErrTampered)
+	id := w.key("test", "a", keyring.Encryption, 2).ID
+	for _, kr := range []*keyring.Keyring{w.warm, w.open(t)} {
+		k := use(kr, keyring.Encryption)
+		err := kr.Refresh(t.Context())
+		if kr == w.warm {
+			aboutKey(t, err, w.old.ID, keyring.ErrTampered)
+			require.NoError(t, k.decrypt("a", w.old.ID))
+		} else {
+			aboutKey(t, k.decrypt("a", w.old.ID), w.old.ID, keyring.ErrTampered)
+			_, err = k.Live(t.Context(), "a")
+			aboutKey(t, err, w.old.ID, keyring.ErrTampered)
+		}
+		require.Equal(t, id, k.mustEncrypt(t, "a"))
+		require.NoError(t, k.decrypt("a", id))
+	}
 }

@@ -90,12 +90,23 @@ func TestEvictionDuringRefresh(t *testing.T) {
 		require.NoError(t, k.decrypt("t", id))
 		require.Equal(t, id, k.mustEncrypt(t, "t"))
 
-		// The same in the middle of the merge: a new row needs the KMS there.
 		for range 3 {
 			keyring.Evict(kr, keyring.Encryption)
 			require.NoError(t, k.decrypt("t", id))
 		}
 	})
+	for _, scoped := range []bool{true, false} {
+		f := newFixture()
+		f.cfg.Scoped = scoped
+		kr := f.create(t)
+		target := keyring.Target{Scope: map[bool]string{true: "t"}[scoped], Purpose: keyring.Encryption}
+		k := use(kr, keyring.Encryption)
+		id := k.mustEncrypt(t, target.Scope)
+		keyring.MergeAfterEviction(t.Context(), kr, target)
+		require.NoError(t, k.decrypt(target.Scope, id))
+		require.Equal(t, id, k.mustEncrypt(t, target.Scope))
+		require.NotContains(t, f.log.String(), "level=ERROR")
+	}
 }
 
 // TestOutageIsNotUnknown has a process that remembers that a scope has no key,

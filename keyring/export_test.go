@@ -192,6 +192,32 @@ func Evict(kr *Keyring, p Purpose) {
 	}
 }
 
+// MergeAfterEviction merges a load into an entry that is evicted, and its keys
+// wiped, at each moment at which that can happen: before the merge takes the
+// entry's lock, and before it publishes it. It panics if the entry comes back.
+func MergeAfterEviction(ctx context.Context, kr *Keyring, t Target) {
+	loaded, err := kr.store.Load(ctx, kr.name, []Target{t})
+	if err != nil {
+		panic(err)
+	}
+	first := kr.entry(t.Purpose, t.Scope)
+	kr.drop(first)
+	if _, ok := kr.update(ctx, first, loaded.Keys, false, kr.mono()); ok {
+		panic("a closed entry was changed")
+	}
+	if _, err := kr.loadOne(ctx, t); err != nil {
+		panic(err)
+	}
+	second := kr.entry(t.Purpose, t.Scope)
+	if _, ok := kr.update(ctx, second, loaded.Keys, false, kr.mono()); !ok {
+		panic("not changed")
+	}
+	kr.drop(second)
+	if kr.keep(second) != nil || kr.entry(t.Purpose, t.Scope) != nil {
+		panic("an entry came back")
+	}
+}
+
 // Now returns the keyring's lower bound of the store's clock.
 func Now(kr *Keyring) time.Time { return kr.now() }
 

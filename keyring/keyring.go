@@ -340,14 +340,21 @@ func (kr *Keyring) entry(p Purpose, scope string) *entry {
 	return kr.scopes[p.index()].get(scope)
 }
 
-// keep publishes e, unless its target has an entry already, which it returns.
+// keep publishes e, unless its target has an entry already, which it returns, or
+// e was evicted or dropped: then it returns nil.
 func (kr *Keyring) keep(e *entry) *entry {
 	i := e.target.Purpose.index()
 	if !kr.settings.Scoped {
-		if kr.only[i].CompareAndSwap(nil, e) {
-			return e
+		kr.mu.Lock()
+		defer kr.mu.Unlock()
+		switch old := kr.only[i].Load(); {
+		case e.gone:
+			return nil
+		case old != nil:
+			return old
 		}
-		return kr.only[i].Load()
+		kr.only[i].Store(e)
+		return e
 	}
 	kept, evicted := kr.scopes[i].add(e, maxScopes)
 	if evicted != nil {
@@ -359,8 +366,14 @@ func (kr *Keyring) keep(e *entry) *entry {
 // drop forgets an entry and wipes its keys.
 func (kr *Keyring) drop(e *entry) {
 	i := e.target.Purpose.index()
-	kr.only[i].CompareAndSwap(e, nil)
-	kr.scopes[i].remove(e)
+	if kr.settings.Scoped {
+		kr.scopes[i].remove(e)
+	} else {
+		kr.mu.Lock()
+		e.gone = true
+		kr.only[i].CompareAndSwap(e, nil)
+		kr.mu.Unlock()
+	}
 	e.close()
 }
 

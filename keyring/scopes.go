@@ -50,11 +50,15 @@ func (m *scopeMap) get(scope string) *entry {
 	return nil
 }
 
-// add returns the entry of e's scope: the one that is there, or else e. It
-// returns a second entry if that had to go to make room.
+// add returns the entry of e's scope: the one that is there, or else e; but nil
+// if e was there and is gone, for its keys are wiped or will be. It returns a
+// second entry if that had to go to make room.
 func (m *scopeMap) add(e *entry, limit int) (kept, evicted *entry) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	if e.gone {
+		return nil, nil
+	}
 	if old := m.get(e.target.Scope); old != nil {
 		return old, nil
 	}
@@ -106,6 +110,7 @@ func (m *scopeMap) evict() *entry {
 func (m *scopeMap) remove(e *entry) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	e.gone = true
 	if m.get(e.target.Scope) == e {
 		table := *m.table.Load()
 		m.unlink(&table[maphash.String(scopeSeed, e.target.Scope)&uint64(len(table)-1)], e)
@@ -113,6 +118,7 @@ func (m *scopeMap) remove(e *entry) {
 }
 
 func (m *scopeMap) unlink(b *bucket, e *entry) {
+	e.gone = true
 	var list *node
 	for n := b.Load(); n != nil; n = n.next {
 		if n.entry != e {

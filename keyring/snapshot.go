@@ -15,9 +15,10 @@ type entry struct {
 	target Target
 	keys   atomic.Pointer[snapshot] // never nil
 	used   atomic.Bool              // since the eviction hand last passed
+	gone   bool                     // evicted or dropped for good; guarded by the lock of where it was
 
 	mu     sync.Mutex // serialises merge, and guards closed
-	closed bool       // its keys are wiped, and it must not come back
+	closed bool       // its keys are wiped
 
 	unknown unknownIDs
 }

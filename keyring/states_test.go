@@ -260,6 +260,7 @@ func TestOverlappingLoads(t *testing.T) {
 		again := rotate(t, other, keyring.Target{Scope: "slow", Purpose: keyring.Encryption}, keyring.RotateOptions{Immediate: true})
 		require.NoError(t, k.decrypt("slow", again))
 		require.NoError(t, <-slow)
+		require.WithinDuration(t, time.Now(), keyring.Now(kr), time.Millisecond, "the quicker answer is the better clock")
 		require.Equal(t, id, k.mustEncrypt(t, "new"))
 		require.Equal(t, again, k.mustEncrypt(t, "slow"), "the older load must not hide the newer key")
 		require.NoError(t, kr.Refresh(t.Context()))

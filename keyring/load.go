@@ -31,28 +31,23 @@ func (kr *Keyring) loadStore(ctx context.Context, targets []Target) (Loaded, err
 	return loaded, kr.mergeRoots(loaded.Roots, asOf)
 }
 
-// load reads the targets' keys from the store and merges them into memory.
-func (kr *Keyring) load(ctx context.Context, targets []Target) error {
+// load reads the targets' keys from the store and merges them into memory. roots
+// tells of root keys that were refused, of whatever purpose; err of the rest.
+func (kr *Keyring) load(ctx context.Context, targets []Target) (roots, err error) {
 	asOf := kr.mono()
-	loaded, err := kr.loadStore(ctx, targets)
+	loaded, roots := kr.loadStore(ctx, targets)
 	if loaded.Now.IsZero() {
-		return err
-	}
-	if err != nil {
-		kr.alarm(err)
+		return nil, roots
 	}
 	rows := make(map[Target][]Key)
 	for _, k := range loaded.Keys {
 		t := Target{k.Scope, k.Purpose}
 		rows[t] = append(rows[t], k)
 	}
-	failed := err
 	for _, t := range targets {
-		if err := kr.merge(ctx, t, rows[t], loaded.Erased[t.Scope], asOf); err != nil {
-			failed = errors.Join(failed, err)
-		}
+		err = errors.Join(err, kr.merge(ctx, t, rows[t], loaded.Erased[t.Scope], asOf))
 	}
-	return failed
+	return roots, err
 }
 
 // joinLoad loads one target, together with everybody else who wants it now, and
@@ -60,7 +55,7 @@ func (kr *Keyring) load(ctx context.Context, targets []Target) error {
 // said when they are used. joined says that the load had begun before the call.
 func (kr *Keyring) joinLoad(ctx context.Context, t Target) (e *entry, joined bool, err error) {
 	return kr.loads.Do(ctx, t, func() (*entry, error) {
-		err := kr.load(kr.ctx, []Target{t})
+		_, err := kr.load(kr.ctx, []Target{t}) // a root that matters is missed by its keys
 		if kr.staleness.Load() == closed {
 			return nil, fmt.Errorf("keyring: %s: %w", kr.name, ErrClosed)
 		}
@@ -316,9 +311,13 @@ func (kr *Keyring) refreshAll() error {
 	var refused error
 	for first := true; first || len(targets) > 0; first = false {
 		n := min(len(targets), loadBatch)
-		err := kr.load(kr.ctx, targets[:n])
+		roots, err := kr.load(kr.ctx, targets[:n])
 		if err != nil && !isKeyError(err) {
 			return err
+		}
+		if first && roots != nil {
+			kr.alarm(roots)
+			refused = roots
 		}
 		refused = errors.Join(refused, err)
 		targets = targets[n:]

@@ -138,10 +138,17 @@ func TestTamperedKeys(t *testing.T) {
 	lower.decrypt, lower.encrypt = nil, nil
 	higher := edit("revision higher", func(k *keyring.Key) { k.Revision = 9 })
 	*higher = tampering{name: higher.name, edit: higher.edit}
+	// All of it once more with a higher revision, as a change of state has.
+	for _, x := range all[:len(all)-3] {
+		change := x.edit
+		x.name += ", revision"
+		x.edit = func(roots *[]keyring.Root, keys *[]keyring.Key) { change(roots, keys); (*keys)[victim].Revision++ }
+		all = append(all, x)
+	}
 
 	unseen := w.run(t, all, id)
 	t.Logf("%d tamperings with a key's row; Encrypt of a process that has just started can not see %d: %q", len(all), len(unseen), unseen)
-	require.Len(t, unseen, 8)
+	require.Len(t, unseen, 13)
 }
 
 // TestTamperedRoots does the same to the row of the root that wraps the key.
@@ -232,6 +239,8 @@ func (w *world) run(t *testing.T, all []tampering, id keyring.KeyID) (unseen []s
 		if err == nil {
 			require.Equal(t, id, got, x.name)
 		}
+		_, err = use(warm, keyring.Token).encrypt("new")
+		require.NoError(t, err, "%s: other purposes go on", x.name)
 		require.NoError(t, warm.Close())
 
 		// Just started.
@@ -259,6 +268,8 @@ func (w *world) run(t *testing.T, all []tampering, id keyring.KeyID) (unseen []s
 		} else {
 			require.Zero(t, got)
 		}
+		use(kr, keyring.Token).mustEncrypt(t, "new")
+		use(kr, keyring.Token).mustEncrypt(t, "newer")
 		require.NoError(t, kr.Close())
 	}
 	return unseen

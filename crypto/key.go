@@ -1,7 +1,6 @@
 package crypto
 
 import (
-	"crypto/cipher"
 	"crypto/rand"
 	"encoding/binary"
 	"slices"
@@ -15,8 +14,8 @@ import (
 // ever reached through atomic.Pointers, into which no printer looks.
 type fieldKey struct {
 	prefix  [prefixSize]byte
-	compact cipher.AEAD // of an AES-256-GCM key, else nil
-	kdf     *xaes.KDF   // of an XAES-256-GCM key, else nil
+	compact aead      // of an AES-256-GCM key, else empty
+	kdf     *xaes.KDF // of an XAES-256-GCM key, else nil
 	epoch   atomic.Pointer[epoch]
 	salts   saltCache
 }
@@ -29,8 +28,14 @@ type fieldKey struct {
 // probability 2^-57, and 2^25 epochs, 2^45 values, stay at 2^-32.
 type epoch struct {
 	salt [xaes.SaltSize]byte
-	aead cipher.AEAD
+	aead
 	used atomic.Int64 // units
+}
+
+// aead is AES-256-GCM, for both directions.
+type aead struct {
+	xaes.Sealer
+	xaes.Opener
 }
 
 const (
@@ -55,7 +60,9 @@ func (f *Field) newKey(m *keyring.Material) (*fieldKey, error) {
 	k := &fieldKey{salts: saltCache{reserve: m.Reserve}}
 	copy(k.prefix[:], append([]byte{1}, m.ID().Bytes()...))
 	if m.Algorithm() == keyring.AES256GCM {
-		k.compact, err = xaes.NewAEAD(key)
+		if k.compact.Sealer, err = xaes.NewSealer(key); err == nil {
+			k.compact.Opener, err = xaes.NewOpener(key)
+		}
 		return k, err
 	}
 	if k.kdf, err = xaes.New(key); err != nil {
@@ -79,29 +86,32 @@ func (k *fieldKey) newEpoch() (*epoch, error) {
 	e := &epoch{}
 	rand.Read(e.salt[:])
 	var err error
-	e.aead, err = k.kdf.Derive(&e.salt)
+	if e.Sealer, err = k.kdf.Sealer(&e.salt); err == nil {
+		e.Opener, err = k.kdf.Opener(&e.salt)
+	}
 	return e, err
 }
 
 func (k *fieldKey) seal(dst, plaintext, row []byte, freshSalt bool) ([]byte, error) {
 	dst = append(slices.Grow(dst, Overhead+len(plaintext)), k.prefix[:]...)
 	if k.kdf == nil {
-		return k.compact.Seal(dst, nil, plaintext, row), nil
+		return k.compact.Seal(dst, plaintext, row), nil
+	}
+	if freshSalt {
+		return k.sealFresh(dst, plaintext, row)
 	}
 	e := k.epoch.Load()
-	if freshSalt || e.used.Load() >= epochUnits {
+	if e.used.Load() >= epochUnits {
 		next, err := k.newEpoch()
 		if err != nil {
 			return nil, err
 		}
-		if !freshSalt {
-			k.epoch.CompareAndSwap(e, next)
-		}
+		k.epoch.CompareAndSwap(e, next)
 		e = next
 	}
 	dst = append(dst, e.salt[:]...)
 	nonce := len(dst)
-	dst = e.aead.Seal(dst, nil, plaintext, row)
+	dst = e.Seal(dst, plaintext, row)
 	switch {
 	case len(plaintext) >= unitSize:
 		e.used.Add(1 + int64(len(plaintext)/unitSize))
@@ -111,12 +121,23 @@ func (k *fieldKey) seal(dst, plaintext, row []byte, freshSalt bool) ([]byte, err
 	return dst, nil
 }
 
+// sealFresh is XAES-256-GCM as specified, with a salt for this value alone.
+func (k *fieldKey) sealFresh(dst, plaintext, row []byte) ([]byte, error) {
+	var salt [xaes.SaltSize]byte
+	rand.Read(salt[:])
+	sealer, err := k.kdf.Sealer(&salt)
+	if err != nil {
+		return nil, err
+	}
+	return sealer.Seal(append(dst, salt[:]...), plaintext, row), nil
+}
+
 func (k *fieldKey) open(dst, ciphertext, row []byte) ([]byte, bool) {
 	if k.kdf == nil {
 		if len(ciphertext) < compactOverhead {
 			return nil, false
 		}
-		out, err := k.compact.Open(dst, nil, ciphertext[prefixSize:], row)
+		out, err := k.compact.Open(dst, ciphertext[prefixSize:], row)
 		return out, err == nil
 	}
 	if len(ciphertext) < Overhead {
@@ -125,22 +146,22 @@ func (k *fieldKey) open(dst, ciphertext, row []byte) ([]byte, bool) {
 	salt := (*[xaes.SaltSize]byte)(ciphertext[prefixSize:])
 	sealed := ciphertext[prefixSize+xaes.SaltSize:]
 	if e := k.epoch.Load(); sameSalt(&e.salt, salt) {
-		out, err := e.aead.Open(dst, nil, sealed, row)
+		out, err := e.Open(dst, sealed, row)
 		return out, err == nil
 	}
 	if s := k.salts.get(salt); s != nil {
-		out, err := s.aead.Open(dst, nil, sealed, row)
+		out, err := s.Open(dst, sealed, row)
 		return out, err == nil
 	}
-	aead, err := k.kdf.Derive(salt)
+	opener, err := k.kdf.Opener(salt)
 	if err != nil {
 		return nil, false
 	}
-	out, err := aead.Open(dst, nil, sealed, row)
+	out, err := opener.Open(dst, sealed, row)
 	if err != nil {
 		return nil, false
 	}
-	k.salts.put(&salted{*salt, aead})
+	k.salts.put(&salted{*salt, opener})
 	return out, true
 }
 

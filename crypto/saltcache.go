@@ -1,7 +1,6 @@
 package crypto
 
 import (
-	"crypto/cipher"
 	"encoding/binary"
 	"sync"
 	"sync/atomic"
@@ -27,7 +26,7 @@ type slot = atomic.Pointer[salted]
 
 type salted struct {
 	salt [xaes.SaltSize]byte
-	aead cipher.AEAD
+	xaes.Opener
 }
 
 const (

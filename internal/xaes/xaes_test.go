@@ -23,16 +23,23 @@ func TestVectors(t *testing.T) {
 	} {
 		kdf, err := xaes.New(bytes.Repeat([]byte{v.key}, xaes.KeySize))
 		require.NoError(t, err)
-		aead, err := kdf.Derive((*[xaes.SaltSize]byte)([]byte(v.nonce)))
+		opener, err := kdf.Opener((*[xaes.SaltSize]byte)([]byte(v.nonce)))
 		require.NoError(t, err)
 		want, err := hex.DecodeString(v.ciphertext)
 		require.NoError(t, err)
 		// The nonce can not be chosen when sealing, so the vectors are opened.
-		got, err := aead.Open(nil, nil, append([]byte(v.nonce[xaes.SaltSize:]), want...), []byte(v.ad))
+		got, err := opener.Open(nil, append([]byte(v.nonce[xaes.SaltSize:]), want...), []byte(v.ad))
+		require.NoError(t, err)
+		require.Equal(t, v.plaintext, string(got))
+		sealer, err := kdf.Sealer((*[xaes.SaltSize]byte)([]byte(v.nonce)))
+		require.NoError(t, err)
+		sealed := sealer.Seal([]byte("head"), []byte(v.plaintext), []byte(v.ad))
+		require.Len(t, sealed, 4+len(v.plaintext)+xaes.Overhead)
+		got, err = opener.Open(nil, sealed[4:], []byte(v.ad))
 		require.NoError(t, err)
 		require.Equal(t, v.plaintext, string(got))
 		want[0] ^= 1
-		_, err = aead.Open(nil, nil, append([]byte(v.nonce[xaes.SaltSize:]), want...), []byte(v.ad))
+		_, err = opener.Open(nil, append([]byte(v.nonce[xaes.SaltSize:]), want...), []byte(v.ad))
 		require.Error(t, err)
 	}
 }

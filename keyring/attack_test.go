@@ -330,7 +330,7 @@ func TestUnknownIDsAreBounded(t *testing.T) {
 		time.Sleep(time.Second)
 		loads, unwraps := f.store.Loads.Load(), f.kms.Unwraps()
 		for i := range 100_000 {
-			err := k.decrypt("flooded", keyring.KeyID(0x90000000+i))
+			err := k.decrypt("flooded", 0x90000000+keyring.KeyID(i))
 			require.True(t, errors.Is(err, keyring.ErrUnknownKey) || errors.Is(err, keyring.ErrUnavailable))
 		}
 		require.EqualValues(t, 20, f.store.Loads.Load()-loads, "the burst, as no time has passed")
@@ -343,7 +343,7 @@ func TestUnknownIDsAreBounded(t *testing.T) {
 		require.ErrorIs(t, k.decrypt("flooded", id), keyring.ErrUnavailable, "not unknown: it was not looked for")
 		time.Sleep(70 * time.Second) // a refresh
 		for i := range 100_000 {
-			k.decrypt("flooded", keyring.KeyID(0xa0000000+i))
+			k.decrypt("flooded", 0xa0000000+keyring.KeyID(i))
 		}
 		require.NoError(t, k.decrypt("flooded", id), "a refresh brings it, flood or not")
 	})

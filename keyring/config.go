@@ -47,7 +47,8 @@ type Config struct {
 
 	// RefreshEvery is the time between two looks at the store, plus or
 	// minus a tenth. More than half of PropagationDelay is refused.
-	// Defaults to 1 minute, or half of PropagationDelay if that is less.
+	// Defaults to 1 minute, or half of PropagationDelay or of a grace if
+	// that is less.
 	RefreshEvery time.Duration
 
 	// Timeout bounds each call to a KMS or the store, whether or not it
@@ -148,7 +149,7 @@ func (c *Config) refreshEvery(s Settings) (time.Duration, error) {
 		return 0, fmt.Errorf("keyring: %s: Config.RefreshEvery of %v is more than half of the PropagationDelay of %v: processes could meet a key that they do not know", c.Name, c.RefreshEvery, s.PropagationDelay)
 	}
 	if c.RefreshEvery == 0 {
-		return min(defaultRefreshEvery, most), nil
+		return min(defaultRefreshEvery, most, s.EncryptGrace/2, s.DecryptGrace/2), nil
 	}
 	return c.RefreshEvery, nil
 }

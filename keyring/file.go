@@ -104,7 +104,13 @@ func (s *fileStore) write(ctx context.Context, f func(*table) error) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	unlock, err := lockFile(ctx, s.path+".lock")
+	// Through a symbolic link, or two processes would hold different locks
+	// and the link would become a file of its own.
+	path := s.path
+	if real, err := filepath.EvalSymlinks(path); err == nil {
+		path = real
+	}
+	unlock, err := lockFile(ctx, path+".lock")
 	if err != nil {
 		return fileError(err)
 	}
@@ -120,7 +126,7 @@ func (s *fileStore) write(ctx context.Context, f func(*table) error) error {
 	if err != nil {
 		return err
 	}
-	if err := replaceFile(s.path, append(data, '\n')); err != nil {
+	if err := replaceFile(path, append(data, '\n')); err != nil {
 		return fileError(err)
 	}
 	return nil

@@ -133,7 +133,7 @@ func (kr *Keyring) liveKeys(ctx context.Context, t Target) ([]*dek, error) {
 	if err != nil {
 		return nil, err
 	}
-	if e != nil && !fetched && (e.keys.Load().mayRecover() || kr.mono()-e.keys.Load().asOf > kr.settings.PropagationDelay) {
+	if e != nil && !fetched && (e.keys.Load().mayRecover() || kr.mono()-e.keys.Load().asOf > kr.searchAge()) {
 		if e, err = kr.loadOne(ctx, t); err != nil {
 			return nil, err
 		}
@@ -148,7 +148,7 @@ func (kr *Keyring) liveKeys(ctx context.Context, t Target) ([]*dek, error) {
 	switch {
 	case s.erased != nil:
 		return nil, s.erased
-	case kr.mono()-s.asOf > kr.settings.PropagationDelay:
+	case kr.mono()-s.asOf > kr.searchAge():
 		return nil, kr.staleError(t)
 	}
 	var live []*dek
@@ -162,6 +162,14 @@ func (kr *Keyring) liveKeys(ctx context.Context, t Target) ([]*dek, error) {
 		}
 	}
 	return live, nil
+}
+
+// searchAge is how old the keys may be under which rows are looked for. A key
+// that they do not hold became visible later than they, but up to a minute after
+// its CreatedAt, from which its PropagationDelay counts (see Store.InsertKey).
+func (kr *Keyring) searchAge() time.Duration {
+	d := kr.settings.PropagationDelay
+	return d - min(time.Minute, d/2)
 }
 
 func (kr *Keyring) staleError(t Target) error {

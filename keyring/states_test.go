@@ -268,6 +268,62 @@ func TestOverlappingLoads(t *testing.T) {
 	})
 }
 
+// TestSearchNeverMissesAKey rotates an index key by an insert that takes long,
+// with a reader that looked just before it and then loses its store.
+func TestSearchNeverMissesAKey(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFixture()
+		f.cfg.PropagationDelay = 5 * minute
+		writer := f.create(t)
+		w := use(writer, keyring.Index)
+		w.mustEncrypt(t, "")
+		lost := &faultyStore{Store: f.store}
+		f.cfg.Store = lost
+		reader := f.open(t)
+		r := use(reader, keyring.Index)
+		r.mustEncrypt(t, "")
+		f.store.SetAround(func(_ context.Context, operation string, do func() error) error {
+			if operation == "insert" {
+				time.Sleep(4 * time.Second)
+				require.NoError(t, reader.Refresh(background))
+				lost.fail(errDown)
+			}
+			return do()
+		})
+		id := rotate(t, writer, keyring.Target{Purpose: keyring.Index}, keyring.RotateOptions{})
+		served := 0
+		for range 600 {
+			time.Sleep(time.Second)
+			live, err := r.Live(background, "")
+			if err == nil {
+				served++
+				require.NotEqual(t, id, w.mustEncrypt(t, ""), "a search that does not know the key that writes")
+				require.Len(t, live, 1)
+			}
+		}
+		t.Logf("searched for %d s after the store was lost", served)
+		require.Greater(t, served, 200)
+		lost.heal()
+		live, err := r.Live(background, "")
+		require.NoError(t, err)
+		require.Len(t, live, 2)
+	})
+}
+
+// TestShortGrace has a grace that is shorter than the usual interval of
+// refreshes: a healthy keyring must not go stale between two of them.
+func TestShortGrace(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFixture()
+		f.cfg.EncryptGrace = 30 * time.Second
+		k := use(f.create(t), keyring.Encryption)
+		for range 600 {
+			time.Sleep(time.Second)
+			k.mustEncrypt(t, "")
+		}
+	})
+}
+
 // TestShortDelays has a keyring whose times are shorter than anybody's should
 // be: no busy loop, no panic.
 func TestShortDelays(t *testing.T) {

@@ -92,7 +92,7 @@ func TestTamperedKeys(t *testing.T) {
 	gone(edit("scope empty", func(k *keyring.Key) { k.Scope = "" }))
 	gone(edit("purpose", func(k *keyring.Key) { k.Purpose = keyring.Index }))
 	gone(edit("purpose unknown", func(k *keyring.Key) { k.Purpose = "signing" }))
-	for _, v := range []int{-1, 0, 1, 3, 1 << 40} {
+	for _, v := range []int{-1, 0, 1, 3, 1 << 30} {
 		edit(fmt.Sprint("version ", v), func(k *keyring.Key) { k.Version = v })
 	}
 	edit("id", func(k *keyring.Key) { k.ID ^= 1 }).decrypt = keyring.ErrUnknownKey

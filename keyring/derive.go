@@ -142,8 +142,8 @@ func (d *Derivation[T]) ByID(ctx context.Context, scope string, id KeyID) (*T, e
 
 // Live returns what was derived from each key that is not destroyed, pending
 // ones included, by ascending version; none if the scope has no key. If one of
-// them may not be used, or the keys are older than the PropagationDelay and
-// can not be refreshed, it fails.
+// them may not be used, or the keys are so old that another process could use one
+// that is not among them, and can not be refreshed, it fails.
 func (d *Derivation[T]) Live(ctx context.Context, scope string) ([]*T, error) {
 	for {
 		keys, err := d.kr.liveKeys(ctx, Target{scope, d.purpose})

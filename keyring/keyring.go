@@ -262,28 +262,38 @@ func (kr *Keyring) tick() {
 	}
 }
 
-// poll refreshes at every interval and at every notice of the store. After a
-// failure it comes back sooner.
+// Limits on how often poll looks at the store.
+const (
+	minRefresh   = 10 * time.Millisecond // whatever the Config
+	noticeSpace  = time.Second           // between refreshes that notices ask for
+	noticeJitter = 100 * time.Millisecond
+)
+
+// poll refreshes at every interval and at every notice of the store; notices that
+// come in numbers share a refresh. After a failure it comes back sooner.
 func (kr *Keyring) poll() {
 	changed := make(chan struct{}, 1)
 	if w, ok := kr.store.(Watcher); ok {
 		kr.done.Go(func() { kr.watch(w, changed) })
 	}
-	wait := kr.refreshEvery
+	wait, noticed := kr.refreshEvery, -noticeSpace
 	for {
-		t := time.NewTimer(wait - wait/10 + rand.N(wait/5+1))
 		select {
 		case <-kr.ctx.Done():
-			t.Stop()
 			return
+		case <-time.After(max(minRefresh, wait-wait/10+rand.N(wait/5+1))):
 		case <-changed:
-			t.Stop()
-		case <-t.C:
+			select {
+			case <-kr.ctx.Done():
+				return
+			case <-time.After(max(0, noticed+noticeSpace-kr.mono()) + rand.N(noticeJitter)):
+			}
+			noticed = kr.mono()
 		}
 		wait = kr.refreshEvery
 		if err := kr.Refresh(kr.ctx); err != nil && kr.ctx.Err() == nil {
 			kr.log.Warn("sealfield: refresh of keys failed", "keyring", kr.name, "error", err)
-			wait = max(wait/4, time.Millisecond)
+			wait /= 4
 		}
 	}
 }

@@ -7,7 +7,6 @@ import (
 	"io"
 	"log/slog"
 	"runtime"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -209,48 +208,6 @@ func TestOpenOrCreateRace(t *testing.T) {
 		for _, ct := range cts {
 			require.NoError(t, tryOpen(kr, ct, ""))
 		}
-	}
-}
-
-func TestConfigIsChecked(t *testing.T) {
-	good := func() keyring.Config { return config(keyring.NewMemoryStore(), keyringtest.NewKMS()) }
-	for name, change := range map[string]func(*keyring.Config){
-		"no name":           func(c *keyring.Config) { c.Name = "" },
-		"upper case":        func(c *keyring.Config) { c.Name = "App" },
-		"long name":         func(c *keyring.Config) { c.Name = strings.Repeat("a", 64) },
-		"leading dot":       func(c *keyring.Config) { c.Name = ".a" },
-		"line end":          func(c *keyring.Config) { c.Name = "a\n" },
-		"no store":          func(c *keyring.Config) { c.Store = nil },
-		"no KMS":            func(c *keyring.Config) { c.KMS = nil },
-		"nil KMS":           func(c *keyring.Config) { c.KMS = []keyring.KMS{nil} },
-		"same KMS twice":    func(c *keyring.Config) { c.KMS = append(c.KMS, c.KMS[0]) },
-		"algorithm":         func(c *keyring.Config) { c.Algorithm = "ROT13" },
-		"negative grace":    func(c *keyring.Config) { c.EncryptGrace = -1 },
-		"nanoseconds":       func(c *keyring.Config) { c.DecryptGrace = time.Second + 1 },
-		"slow refresh":      func(c *keyring.Config) { c.RefreshEvery = 5*time.Minute + time.Second },
-		"slow refresh here": func(c *keyring.Config) { c.PropagationDelay, c.RefreshEvery = time.Minute, 31*time.Second },
-	} {
-		cfg := good()
-		change(&cfg)
-		_, err := keyring.Create(t.Context(), cfg)
-		require.Error(t, err, name)
-	}
-	cfg := good()
-	cfg.PropagationDelay, cfg.EncryptGrace, cfg.DecryptGrace = time.Minute, 2*time.Minute, 3*time.Minute
-	create(t, cfg)
-	cfg.PropagationDelay, cfg.EncryptGrace, cfg.DecryptGrace = 0, 0, 0
-	open(t, cfg)
-	for name, change := range map[string]func(*keyring.Config){
-		"Scoped":           func(c *keyring.Config) { c.Scoped = true },
-		"PropagationDelay": func(c *keyring.Config) { c.PropagationDelay = 10 * time.Minute },
-		"EncryptGrace":     func(c *keyring.Config) { c.EncryptGrace = time.Minute },
-		"DecryptGrace":     func(c *keyring.Config) { c.DecryptGrace = time.Minute },
-		"RefreshEvery":     func(c *keyring.Config) { c.RefreshEvery = time.Minute },
-	} {
-		differing := cfg
-		change(&differing)
-		_, err := keyring.Open(t.Context(), differing)
-		require.ErrorContains(t, err, name)
 	}
 }
 

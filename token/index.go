@@ -90,9 +90,9 @@ func (x *Index) AppendTag(ctx context.Context, dst, value []byte, scope string) 
 // has no rows, and the result is empty but not nil.
 //
 // It never returns fewer tags than there could be: it fails if one of the keys
-// is suspended or can not be loaded, or if the store was out of reach for longer
-// than the keyring's PropagationDelay, in which another process may have begun
-// to use a new key.
+// is suspended or can not be loaded, or if the store was out of reach for so long
+// that another process may have begun to use a new key: the keyring's
+// PropagationDelay less a minute, or half of it if that is more.
 func (x *Index) Match(ctx context.Context, value []byte, scope string) ([][]byte, error) {
 	keys, err := x.keys.Live(ctx, scope)
 	if err != nil {

@@ -231,7 +231,7 @@ func (f *Field) check(at Binding) error {
 // unless it said that it can not tell.
 func (f *Field) keyError(id keyring.KeyID, err error) error {
 	var about *keyring.KeyError
-	if errors.As(err, &about) && !errors.Is(err, keyring.ErrUnavailable) && !errors.Is(err, keyring.ErrDenied) {
+	if errors.As(err, &about) && !errors.Is(err, keyring.ErrUnavailable) && !errors.Is(err, keyring.ErrDenied) && !errors.Is(err, keyring.ErrStale) {
 		return &DecryptError{f.name, id, err}
 	}
 	return fmt.Errorf("crypto: decrypt field %s, key %s: %w", f.name, id, err)

@@ -20,9 +20,23 @@ type Config struct {
 	Store Store
 
 	// KMS are the key-encryption keys. Create wraps each root key with every
-	// one of them, and any one can unwrap it; they are tried in this order.
-	// The keyring is as safe as the weakest. At least one is required.
+	// one of them, and any one can unwrap it; they are asked in this order,
+	// one that failed a short while ago after the others. The keyring is as
+	// safe as the weakest. At least one is required, here or in PurposeKMS.
 	KMS []KMS
+
+	// PurposeKMS names the KMSs of single purposes in place of KMS. It is for
+	// KMSs whose policies can not tell purposes apart by the encryption
+	// context: a service that may only search is given the KMS of Index. A
+	// purpose that has no KMS here or in KMS can not be used, nor created.
+	PurposeKMS map[Purpose][]KMS
+
+	// AllowMissingWraps lets Create go on if some of the KMSs are out of
+	// reach (not if they refuse) and one at least has wrapped each root key.
+	// The missing wraps are recorded in the store, shown by Health, and added
+	// in the background by every process that sets this and may Wrap. Until
+	// then the keyring is lost if the other KMSs are.
+	AllowMissingWraps bool
 
 	// Scoped makes one key per tenant or data subject: every call then
 	// needs a scope, while a keyring that is not scoped refuses one. Open
@@ -39,9 +53,11 @@ type Config struct {
 	PropagationDelay time.Duration
 
 	// EncryptGrace and DecryptGrace are how long a process goes on to
-	// encrypt and to decrypt while the store is out of reach. Whole
-	// microseconds. Zero means 1 hour and 24 hours at Create, as stored at
-	// Open.
+	// encrypt and to decrypt while the store, or every KMS, is out of reach
+	// or denies. When half of the shorter is over it asks the KMS again for
+	// each root key that it uses, so that a right that is withdrawn there
+	// ends, too. Whole microseconds. Zero means 1 hour and 24 hours at
+	// Create, as stored at Open.
 	EncryptGrace time.Duration
 	DecryptGrace time.Duration
 
@@ -55,9 +71,11 @@ type Config struct {
 	// respects its context. Defaults to 5 seconds.
 	Timeout time.Duration
 
-	// Logger receives alarms (rows that fail authentication or vanish) at
-	// level Error and failed refreshes at level Warn: names, scopes and key
-	// ids, never a key or a value. Defaults to slog.Default().
+	// Logger is told of each change: alarms (rows that fail authentication or
+	// vanish) and the ends of graces at level Error; failures of the store and
+	// of KMSs, and missing wraps, at level Warn; their recovery, and new,
+	// activated, changed and erased keys, at level Info. It is given names,
+	// scopes and key ids, never a key or a value. Defaults to slog.Default().
 	Logger *slog.Logger
 }
 
@@ -108,24 +126,13 @@ func (c *Config) validate() error {
 		return fmt.Errorf("keyring: Config.Name %q does not match %s", c.Name, validName)
 	case c.Store == nil:
 		return errors.New("keyring: Config.Store is required")
-	case len(c.KMS) == 0:
-		return errors.New("keyring: Config.KMS needs at least one KMS")
 	case c.Algorithm == "":
 		c.Algorithm = XAES256GCM
 	case c.Algorithm != XAES256GCM && c.Algorithm != AES256GCM:
 		return fmt.Errorf("keyring: Config.Algorithm %q is not known", c.Algorithm)
 	}
-	uris := make(map[string]bool)
-	for _, k := range c.KMS {
-		switch {
-		case k == nil:
-			return errors.New("keyring: Config.KMS holds nil")
-		case k.URI() == "":
-			return errors.New("keyring: a KMS without a URI")
-		case uris[k.URI()]:
-			return fmt.Errorf("keyring: Config.KMS names %s twice", k.URI())
-		}
-		uris[k.URI()] = true
+	if err := c.validateKMS(); err != nil {
+		return err
 	}
 	for field, d := range map[string]time.Duration{
 		"PropagationDelay": c.PropagationDelay, "EncryptGrace": c.EncryptGrace,
@@ -140,6 +147,42 @@ func (c *Config) validate() error {
 		c.Logger = slog.Default()
 	}
 	return nil
+}
+
+func (c *Config) validateKMS() error {
+	for p := range c.PurposeKMS {
+		if !p.valid() {
+			return fmt.Errorf("keyring: Config.PurposeKMS: no such purpose: %q", p)
+		}
+	}
+	n := 0
+	for _, p := range Purposes() {
+		seen := make(map[string]bool)
+		for _, k := range c.kms(p) {
+			switch {
+			case k == nil:
+				return errors.New("keyring: Config.KMS holds nil")
+			case k.URI() == "":
+				return errors.New("keyring: a KMS without a URI")
+			case seen[k.URI()]:
+				return fmt.Errorf("keyring: Config.KMS names %s twice", k.URI())
+			}
+			seen[k.URI()] = true
+			n++
+		}
+	}
+	if n == 0 {
+		return errors.New("keyring: Config.KMS needs at least one KMS")
+	}
+	return nil
+}
+
+// kms returns the KMSs of a purpose.
+func (c *Config) kms(p Purpose) []KMS {
+	if own, ok := c.PurposeKMS[p]; ok {
+		return own
+	}
+	return c.KMS
 }
 
 // refreshEvery returns the interval that goes with the keyring's settings.

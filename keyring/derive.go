@@ -86,6 +86,7 @@ func (m *Material) close() {
 type Derivation[T any] struct {
 	kr      *Keyring
 	purpose Purpose
+	stale   *atomic.Uint32         // the keyring's, of the purpose
 	only    *atomic.Pointer[entry] // of a keyring that is not scoped, else nil
 	slot    int
 	build   func(*Material) (*T, error)
@@ -94,7 +95,7 @@ type Derivation[T any] struct {
 // NewDerivation returns the derivation with that label; two with one label
 // must have equal T and build. build runs at most once per DEK in memory.
 func NewDerivation[T any](_ derive.Access, kr *Keyring, purpose Purpose, label string, build func(*Material) (*T, error)) *Derivation[T] {
-	d := &Derivation[T]{kr: kr, purpose: purpose, slot: kr.slot(string(purpose) + "\x00" + label), build: build}
+	d := &Derivation[T]{kr: kr, purpose: purpose, stale: &kr.staleness[purpose.index()], slot: kr.slot(string(purpose) + "\x00" + label), build: build}
 	if !kr.settings.Scoped {
 		d.only = &kr.only[purpose.index()]
 	}
@@ -117,7 +118,7 @@ func (d *Derivation[T]) entry(scope string) *entry {
 func (d *Derivation[T]) Active(ctx context.Context, scope string) (*T, error) {
 	if e := d.entry(scope); e != nil {
 		s := e.keys.Load()
-		if s.active != nil && d.kr.clock.Load() < s.until && d.kr.staleness.Load() == fresh {
+		if s.active != nil && d.kr.clock.Load() < s.until && d.stale.Load() == fresh {
 			if v := d.load(s.active.material); v != nil {
 				return v, nil
 			}
@@ -129,7 +130,7 @@ func (d *Derivation[T]) Active(ctx context.Context, scope string) (*T, error) {
 // ByID returns what was derived from the key with that id, or an error that
 // wraps a *KeyError if there is none or it may not be used.
 func (d *Derivation[T]) ByID(ctx context.Context, scope string, id KeyID) (*T, error) {
-	if e := d.entry(scope); e != nil && d.kr.staleness.Load() < decryptStale {
+	if e := d.entry(scope); e != nil && d.stale.Load() < decryptStale {
 		s := e.keys.Load()
 		if k := s.find(id); k != nil && k.material != nil && s.erased == nil {
 			if v := d.load(k.material); v != nil {

@@ -107,6 +107,10 @@ func (s *TableStore) Create(ctx context.Context, roots []Root) error {
 	return s.do(ctx, "create", func(t *table, _ time.Time) error { return t.create(roots) })
 }
 
+func (s *TableStore) UpdateRoot(ctx context.Context, root Root) error {
+	return s.do(ctx, "update root", func(t *table, _ time.Time) error { return t.updateRoot(root) })
+}
+
 func (s *TableStore) InsertKey(ctx context.Context, key Key) error {
 	s.Inserts.Add(1)
 	return s.do(ctx, "insert", func(t *table, now time.Time) error { return t.insert(key, now) })

@@ -51,6 +51,10 @@ func (s *fileStore) Create(ctx context.Context, roots []Root) error {
 	return s.write(ctx, func(t *table) error { return t.create(roots) })
 }
 
+func (s *fileStore) UpdateRoot(ctx context.Context, root Root) error {
+	return s.write(ctx, func(t *table) error { return t.updateRoot(root) })
+}
+
 func (s *fileStore) InsertKey(ctx context.Context, key Key) error {
 	return s.write(ctx, func(t *table) error { return t.insert(key, time.Now()) })
 }

@@ -82,8 +82,12 @@ type fixture struct {
 func newFixture() *fixture {
 	f := &fixture{store: &keyring.TableStore{}, kms: keyringtest.NewKMS(), log: &logBuffer{}}
 	f.cfg = keyring.Config{Name: "test", Store: f.store, KMS: []keyring.KMS{f.kms},
-		Logger: slog.New(slog.NewTextHandler(f.log, &slog.HandlerOptions{Level: slog.LevelDebug}))}
+		Logger: newLogger(f.log)}
 	return f
+}
+
+func newLogger(b *logBuffer) *slog.Logger {
+	return slog.New(slog.NewTextHandler(b, &slog.HandlerOptions{Level: slog.LevelDebug}))
 }
 
 func (f *fixture) create(t testing.TB) *keyring.Keyring {

@@ -20,7 +20,8 @@ import (
 type Keyring struct {
 	name         string
 	store        Store
-	kms          []KMS
+	keks         map[Purpose][]*kek
+	allowMissing bool
 	settings     Settings
 	algorithm    Algorithm
 	refreshEvery time.Duration
@@ -29,8 +30,8 @@ type Keyring struct {
 	start        time.Time // of the monotonic clock
 
 	// What the hot path reads.
-	clock     atomic.Int64  // the store's time in Unix nanoseconds: coarse, never ahead
-	staleness atomic.Uint32 // fresh, encryptStale, decryptStale or closed
+	clock     atomic.Int64     // the store's time in Unix nanoseconds: coarse, never ahead
+	staleness [4]atomic.Uint32 // fresh, encryptStale, decryptStale or closed, per purpose
 	only      [4]atomic.Pointer[entry]
 	scopes    [4]scopeMap
 
@@ -46,6 +47,8 @@ type Keyring struct {
 	offset    time.Duration // the store's clock is at least offset + mono()
 	offsetAt  time.Duration // when offset was taken over
 	refreshed time.Duration // when the last complete refresh began
+	refusal   error         // of the last refresh, if it failed or refused rows
+	watching  bool          // the store tells of changes
 	slots     map[string]int
 
 	ctx  context.Context // ends at Close
@@ -67,6 +70,11 @@ const (
 func Create(ctx context.Context, cfg Config) (*Keyring, error) {
 	if err := cfg.validate(); err != nil {
 		return nil, err
+	}
+	for _, p := range purposes {
+		if len(cfg.kms(p)) == 0 {
+			return nil, fmt.Errorf("keyring: create %s: Config has no KMS for purpose %s", cfg.Name, p)
+		}
 	}
 	settings := cfg.settings()
 	kr, err := newKeyring(cfg, settings)
@@ -157,7 +165,7 @@ func newKeyring(cfg Config, settings Settings) (*Keyring, error) {
 		return nil, err
 	}
 	kr := &Keyring{
-		name: cfg.Name, store: cfg.Store, kms: append([]KMS(nil), cfg.KMS...), settings: settings, algorithm: cfg.Algorithm,
+		name: cfg.Name, store: cfg.Store, keks: newKEKs(&cfg), allowMissing: cfg.AllowMissingWraps, settings: settings, algorithm: cfg.Algorithm,
 		refreshEvery: every, timeout: cfg.Timeout, log: cfg.Logger, start: time.Now(), slots: make(map[string]int),
 	}
 	kr.ctx, kr.stop = context.WithCancelCause(context.Background())
@@ -171,6 +179,7 @@ func (kr *Keyring) begin(ctx context.Context) error {
 	}
 	kr.done.Go(kr.tick)
 	kr.done.Go(kr.poll)
+	kr.done.Go(kr.upkeep)
 	return nil
 }
 
@@ -179,7 +188,10 @@ func (kr *Keyring) begin(ctx context.Context) error {
 // ErrClosed. It does not close the Store. Closing again does nothing.
 func (kr *Keyring) Close() error {
 	kr.mu.Lock()
-	again := kr.staleness.Swap(closed) == closed
+	again := kr.isClosed()
+	for i := range kr.staleness {
+		kr.staleness[i].Store(closed)
+	}
 	kr.mu.Unlock()
 	if again {
 		return nil
@@ -192,6 +204,8 @@ func (kr *Keyring) Close() error {
 	kr.roots.wipe()
 	return nil
 }
+
+func (kr *Keyring) isClosed() bool { return kr.staleness[0].Load() == closed }
 
 // Name returns the keyring's name.
 func (kr *Keyring) Name() string { return kr.name }
@@ -229,20 +243,39 @@ func (kr *Keyring) setClock(storeTime time.Time, asOf time.Duration) {
 // updateClock publishes what the hot path reads, so that it needs no time.Now
 // and so that the graces end by themselves.
 func (kr *Keyring) updateClock() {
+	var changed [closed][]Purpose
 	kr.mu.Lock()
-	defer kr.mu.Unlock()
 	mono := kr.mono()
 	kr.clock.Store(int64(kr.offset + mono))
-	state, age := uint32(fresh), mono-kr.refreshed
-	if age > kr.settings.EncryptGrace {
-		state = encryptStale
+	proven := kr.roots.proven()
+	for i := range kr.staleness {
+		state := kr.settings.staleness(mono - min(kr.refreshed, proven[i]))
+		if old := kr.staleness[i].Load(); old != closed && old != state {
+			kr.staleness[i].Store(state)
+			changed[state] = append(changed[state], purposes[i])
+		}
 	}
-	if age > kr.settings.DecryptGrace {
-		state = decryptStale
+	kr.mu.Unlock()
+	for state, of := range changed {
+		switch {
+		case len(of) == 0:
+		case state == fresh:
+			kr.log.Info("sealfield: keys are fresh again", "keyring", kr.name, "purposes", of)
+		default:
+			kr.log.Error("sealfield: keys are stale", "keyring", kr.name, "purposes", of, "decrypts", state < decryptStale, "encrypts", false)
+		}
 	}
-	if kr.staleness.Load() != closed {
-		kr.staleness.Store(state)
+}
+
+// staleness is what remains possible at an age of the keys.
+func (s Settings) staleness(age time.Duration) uint32 {
+	switch {
+	case age > s.DecryptGrace:
+		return decryptStale
+	case age > s.EncryptGrace:
+		return encryptStale
 	}
+	return fresh
 }
 
 // tick keeps the coarse clock: one second, less if the keyring's times are
@@ -276,12 +309,12 @@ func (kr *Keyring) poll() {
 	if w, ok := kr.store.(Watcher); ok {
 		kr.done.Go(func() { kr.watch(w, changed) })
 	}
-	wait, noticed := kr.refreshEvery, -noticeSpace
+	wait, noticed, failing := kr.refreshEvery, -noticeSpace, false
 	for {
 		select {
 		case <-kr.ctx.Done():
 			return
-		case <-time.After(max(minRefresh, wait-wait/10+rand.N(wait/5+1))):
+		case <-time.After(jitter(wait)):
 		case <-changed:
 			select {
 			case <-kr.ctx.Done():
@@ -291,29 +324,47 @@ func (kr *Keyring) poll() {
 			noticed = kr.mono()
 		}
 		wait = kr.refreshEvery
-		if err := kr.Refresh(kr.ctx); err != nil && kr.ctx.Err() == nil {
+		err := kr.refreshStore(kr.ctx)
+		switch {
+		case kr.ctx.Err() != nil:
+		case err != nil && !failing:
 			kr.log.Warn("sealfield: refresh of keys failed", "keyring", kr.name, "error", err)
+		case err == nil && failing:
+			kr.log.Info("sealfield: refresh of keys works again", "keyring", kr.name)
+		}
+		if failing = err != nil; failing {
 			wait /= 4
 		}
 	}
 }
 
+// jitter returns d plus or minus a tenth, but not less than poll may wait.
+func jitter(d time.Duration) time.Duration { return max(minRefresh, d-d/10+rand.N(d/5+1)) }
+
 func (kr *Keyring) watch(w Watcher, changed chan<- struct{}) {
 	err := w.Watch(kr.ctx, kr.name, func() {
+		kr.setWatching(true)
 		select {
 		case changed <- struct{}{}:
 		default:
 		}
 	})
+	kr.setWatching(false)
 	if kr.ctx.Err() == nil {
 		kr.log.Warn("sealfield: the store can not be watched, polling only", "keyring", kr.name, "every", kr.refreshEvery, "error", err)
 	}
 }
 
+func (kr *Keyring) setWatching(is bool) {
+	kr.mu.Lock()
+	kr.watching = is
+	kr.mu.Unlock()
+}
+
 // check refuses calls after Close, unknown purposes and wrong scopes.
 func (kr *Keyring) check(t Target) error {
 	switch {
-	case kr.staleness.Load() == closed:
+	case kr.isClosed():
 		return fmt.Errorf("keyring: %s: %w", kr.name, ErrClosed)
 	case !t.Purpose.valid():
 		return fmt.Errorf("keyring: %s: no such purpose: %q", kr.name, t.Purpose)
@@ -327,6 +378,7 @@ func (kr *Keyring) check(t Target) error {
 	return nil
 }
 
+// index returns the place of p in purposes.
 func (p Purpose) index() int {
 	switch p {
 	case Encryption:

@@ -73,7 +73,10 @@ func TestCreateNeedsEveryKMS(t *testing.T) {
 	defer kr.Close()
 	err = use(kr, keyring.Encryption).decrypt("", id)
 	require.ErrorIs(t, err, keyring.ErrUnavailable)
-	require.ErrorContains(t, err, "none of the configured KMSs has wrapped it")
+	require.ErrorIs(t, err, keyring.ErrNoKMS)
+	for _, k := range append(f.cfg.KMS, alone.KMS...) {
+		require.ErrorContains(t, err, k.URI())
+	}
 }
 
 func TestOpenOrCreateMakesOneKeyring(t *testing.T) {

@@ -56,7 +56,7 @@ func (kr *Keyring) load(ctx context.Context, targets []Target) (roots, err error
 func (kr *Keyring) joinLoad(ctx context.Context, t Target) (e *entry, joined bool, err error) {
 	return kr.loads.Do(ctx, t, func() (*entry, error) {
 		_, err := kr.load(kr.ctx, []Target{t}) // a root that matters is missed by its keys
-		if kr.staleness.Load() == closed {
+		if kr.isClosed() {
 			return nil, fmt.Errorf("keyring: %s: %w", kr.name, ErrClosed)
 		}
 		e := kr.entry(t.Purpose, t.Scope)
@@ -110,7 +110,7 @@ func (kr *Keyring) merge(ctx context.Context, t Target, rows []Key, erased bool,
 		e.close()
 		return kr.merge(ctx, t, rows, erased, asOf)
 	}
-	if kr.staleness.Load() == closed {
+	if kr.isClosed() {
 		kr.drop(e)
 	}
 	return failed
@@ -151,7 +151,9 @@ func (kr *Keyring) update(ctx context.Context, e *entry, rows []Key, erased bool
 	if erased {
 		tombstone = &KeyError{Keyring: kr.name, Scope: t.Scope, Purpose: t.Purpose, Err: ErrErased}
 	}
-	e.keys.Store(newSnapshot(keys, tombstone, max(asOf, old.asOf), kr.now(), old.reached))
+	next := newSnapshot(keys, tombstone, max(asOf, old.asOf), kr.now(), old.reached)
+	e.keys.Store(next)
+	kr.tell(t, old, next)
 	// Wipe only now: who finds a key wiped looks again, and must find
 	// another snapshot then.
 	for _, k := range slices.Concat(old.keys, keys) {
@@ -184,6 +186,9 @@ func (kr *Keyring) accept(ctx context.Context, old *dek, row Key, asOf time.Dura
 	switch {
 	case next.retry && errors.Is(next.err, ErrUnavailable):
 		return &kept, next.err
+	case next.retry:
+		kept.doubt = keyError(&row, fmt.Errorf("%w: the row was edited, or the KMS refuses its root key: %w", ErrTampered, next.err))
+		return &kept, nil
 	case !next.authentic, old.final() && next.row.State != old.row.State && next.row.State != KeyDestroyed, !next.continues(old):
 		next.forget()
 		kept.doubt = keyError(&row, fmt.Errorf("%w: the row was edited", ErrTampered))
@@ -283,18 +288,29 @@ func (kr *Keyring) alarm(err error) {
 }
 
 // Refresh reads the store now: new keys, changed states, tombstones. Afterwards
-// this process knows everything that was in the store before the call. The
-// keyring does it by itself at every RefreshEvery; call it when the process
-// wakes from a freeze. It returns an error if the store was out of reach, or if
-// rows of it were refused, which then names them; keys that were in memory
-// stay usable for reading either way.
+// this process knows everything that was in the store before the call. It also
+// asks the KMS again for root keys that are due (see Config.EncryptGrace). The
+// keyring does both by itself; call it when the process wakes from a freeze. It
+// returns an error if the store or the KMS was out of reach, or if rows of the
+// store were refused, which then names them; keys that were in memory stay
+// usable for reading either way, until the graces end.
 func (kr *Keyring) Refresh(ctx context.Context) error {
-	if kr.staleness.Load() == closed {
+	return errors.Join(kr.refreshStore(ctx), kr.renewRoots(ctx))
+}
+
+func (kr *Keyring) refreshStore(ctx context.Context) error {
+	if kr.isClosed() {
 		return fmt.Errorf("keyring: %s: %w", kr.name, ErrClosed)
 	}
 	joined, err := true, error(nil)
 	for try := 0; joined && err == nil && try < 2; try++ {
-		_, joined, err = kr.refreshes.Do(ctx, struct{}{}, func() (struct{}, error) { return struct{}{}, kr.refreshAll() })
+		_, joined, err = kr.refreshes.Do(ctx, struct{}{}, func() (struct{}, error) {
+			err := kr.refreshAll()
+			kr.mu.Lock()
+			kr.refusal = err
+			kr.mu.Unlock()
+			return struct{}{}, err
+		})
 	}
 	if err != nil {
 		return fmt.Errorf("keyring: refresh %s: %w", kr.name, err)
@@ -320,6 +336,11 @@ func (kr *Keyring) refreshAll() error {
 			refused = roots
 		}
 		refused = errors.Join(refused, err)
+		for _, t := range targets[:n] {
+			if e := kr.entry(t.Purpose, t.Scope); e != nil {
+				kr.current(e, kr.now())
+			}
+		}
 		targets = targets[n:]
 	}
 	kr.mu.Lock()

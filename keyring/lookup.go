@@ -48,11 +48,11 @@ func (kr *Keyring) activeKey(ctx context.Context, t Target) (*dek, error) {
 		if err != nil {
 			return nil, err
 		}
-		if kr.staleness.Load() >= encryptStale {
+		if kr.staleness[t.Purpose.index()].Load() >= encryptStale {
 			return nil, kr.staleError(t)
 		}
 		if e != nil {
-			s := e.current(kr.now())
+			s := kr.current(e, kr.now())
 			switch {
 			case s.active != nil:
 				return s.active, nil
@@ -80,10 +80,10 @@ func (kr *Keyring) activeID(ctx context.Context, t Target) (KeyID, error) {
 	if err != nil || e == nil {
 		return 0, err
 	}
-	if kr.staleness.Load() >= encryptStale {
+	if kr.staleness[t.Purpose.index()].Load() >= encryptStale {
 		return 0, kr.staleError(t)
 	}
-	s := e.current(kr.now())
+	s := kr.current(e, kr.now())
 	if s.active == nil {
 		return 0, s.refused
 	}
@@ -95,7 +95,7 @@ func (kr *Keyring) keyByID(ctx context.Context, t Target, id KeyID) (*dek, error
 	if err != nil {
 		return nil, err
 	}
-	if kr.staleness.Load() >= decryptStale {
+	if kr.staleness[t.Purpose.index()].Load() >= decryptStale {
 		return nil, kr.staleError(t)
 	}
 	unknown := &KeyError{kr.name, t.Scope, t.Purpose, id, ErrUnknownKey}
@@ -138,7 +138,7 @@ func (kr *Keyring) liveKeys(ctx context.Context, t Target) ([]*dek, error) {
 			return nil, err
 		}
 	}
-	if kr.staleness.Load() >= decryptStale {
+	if kr.staleness[t.Purpose.index()].Load() >= decryptStale {
 		return nil, kr.staleError(t)
 	}
 	if e == nil {
@@ -172,12 +172,23 @@ func (kr *Keyring) searchAge() time.Duration {
 	return d - min(time.Minute, d/2)
 }
 
+// staleError says what has been out of reach for longest.
 func (kr *Keyring) staleError(t Target) error {
-	err := ErrStale
-	if kr.staleness.Load() == closed {
-		err = ErrClosed
+	if kr.isClosed() {
+		return fmt.Errorf("keyring: %s: purpose %s: %w", kr.name, t.Purpose, ErrClosed)
 	}
-	return fmt.Errorf("keyring: %s: purpose %s: %w", kr.name, t.Purpose, err)
+	now := kr.mono()
+	kr.mu.Lock()
+	since, cause := kr.refreshed, kr.refusal
+	kr.mu.Unlock()
+	id, what := KeyID(0), "the store was last read"
+	for _, r := range kr.roots.all() {
+		if r.row.Purpose == t.Purpose && r.key != nil && r.proven < since {
+			since, id, cause, what = r.proven, r.row.ID, r.failed, "root key: a KMS last gave it"
+		}
+	}
+	// The cause is text only: an ErrDenied from half an age ago is no answer.
+	return &KeyError{kr.name, t.Scope, t.Purpose, id, fmt.Errorf("%w: %s %v ago (%v)", ErrStale, what, (now - since).Round(time.Second), cause)}
 }
 
 // The store is asked for unknown key ids at most at this rate per target, and

@@ -79,6 +79,10 @@ func (s *memoryStore) Create(ctx context.Context, roots []Root) error {
 	return s.write(ctx, roots[0].Keyring, func(t *table) error { return t.create(roots) })
 }
 
+func (s *memoryStore) UpdateRoot(ctx context.Context, root Root) error {
+	return s.write(ctx, root.Keyring, func(t *table) error { return t.updateRoot(root) })
+}
+
 func (s *memoryStore) InsertKey(ctx context.Context, key Key) error {
 	return s.write(ctx, key.Keyring, func(t *table) error { return t.insert(key, time.Now()) })
 }
@@ -143,6 +147,20 @@ func (t *table) create(roots []Root) error {
 		t.Roots = append(t.Roots, r)
 	}
 	return nil
+}
+
+func (t *table) updateRoot(root Root) error {
+	for i, r := range t.Roots {
+		if r.Keyring == root.Keyring && r.ID == root.ID {
+			if r.Revision != root.Revision || r.State == RootClosed && root.State != RootClosed {
+				return ErrConflict
+			}
+			r.Wraps, r.State, r.Revision = root.Wraps, root.State, r.Revision+1
+			t.Roots[i] = cloneRoot(r)
+			return nil
+		}
+	}
+	return ErrConflict
 }
 
 func (t *table) insert(key Key, now time.Time) error {

@@ -2,9 +2,12 @@ package keyring
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"math"
 	"slices"
 	"sync"
 	"time"
@@ -20,9 +23,10 @@ type roots struct {
 }
 
 type root struct {
-	row  Root
-	key  *rootKey      // nil until it was unwrapped
-	seen time.Duration // when the row was last accepted
+	row    Root
+	key    *rootKey      // nil until it was unwrapped
+	proven time.Duration // when a KMS was last asked for it and gave it
+	seen   time.Duration // when the row was last accepted
 
 	failed   error         // of the last attempt to unwrap it
 	failedAt time.Duration // when that ended
@@ -35,14 +39,56 @@ func (rs *roots) get(id KeyID) (root, bool) {
 	return r, ok
 }
 
-// setKey keeps the outcome of an attempt to unwrap a root.
-func (rs *roots) setKey(id KeyID, key *rootKey, failed error, at time.Duration) {
+// all returns the roots by purpose and version.
+func (rs *roots) all() []root {
+	rs.mu.Lock()
+	defer rs.mu.Unlock()
+	return slices.SortedFunc(maps.Values(rs.byID), func(a, b root) int {
+		return cmp.Or(cmp.Compare(a.row.Purpose.index(), b.row.Purpose.index()), cmp.Compare(a.row.Version, b.row.Version))
+	})
+}
+
+// keep keeps the outcome of an attempt to unwrap a root: the key and when the
+// attempt began, or the failure and when it ended.
+func (rs *roots) keep(id KeyID, key *rootKey, failed error, at time.Duration) {
+	rs.mu.Lock()
+	defer rs.mu.Unlock()
+	r, ok := rs.byID[id]
+	switch {
+	case !ok:
+		return
+	case failed != nil:
+		r.failed, r.failedAt = failed, at
+	default:
+		r.key, r.failed, r.proven = key, nil, max(r.proven, at)
+	}
+	rs.byID[id] = r
+}
+
+// forget wipes a root's key: it is unwrapped again when it is used again.
+func (rs *roots) forget(id KeyID) {
 	rs.mu.Lock()
 	defer rs.mu.Unlock()
 	if r, ok := rs.byID[id]; ok {
-		r.key, r.failed, r.failedAt = key, failed, at
+		r.key = nil
 		rs.byID[id] = r
 	}
+}
+
+// proven returns, per purpose, since when at least one of the roots in use was
+// not confirmed by a KMS; the distant future if none is in use.
+func (rs *roots) proven() (since [4]time.Duration) {
+	rs.mu.Lock()
+	defer rs.mu.Unlock()
+	for i := range since {
+		since[i] = math.MaxInt64
+	}
+	for _, r := range rs.byID {
+		if i := r.row.Purpose.index(); r.key != nil {
+			since[i] = min(since[i], r.proven)
+		}
+	}
+	return since
 }
 
 // newest returns the root of the highest version.
@@ -121,44 +167,28 @@ func (kr *Keyring) rootKey(ctx context.Context, id KeyID, since time.Duration) (
 		if r, ok := kr.roots.get(id); ok && r.key != nil {
 			return r.key, nil
 		}
-		key, err := kr.unwrapRoot(&r.row)
-		kr.roots.setKey(id, key, err, kr.mono())
-		return key, err
+		return kr.unwrapRoot(&r.row)
 	})
 	return key, err
 }
 
-// unwrapRoot asks the KMSs in order until one gives the key that the row's
-// check value proves.
+// unwrapRoot asks the KMSs for the root r and keeps the outcome. A failure does
+// not make a key useless that was unwrapped before: that is for the graces.
 func (kr *Keyring) unwrapRoot(r *Root) (*rootKey, error) {
-	var failed error
-	for _, k := range kr.kms {
-		for _, w := range r.Wraps {
-			if w.URI != k.URI() {
-				continue
-			}
-			key, err := kr.unwrapWith(k, w, r)
-			if err == nil {
-				return key, nil
-			}
-			failed = join(failed, fmt.Errorf("KMS %s: %w", k.URI(), err))
-		}
-	}
-	if failed == nil {
-		failed = fmt.Errorf("%w: none of the configured KMSs has wrapped it", ErrUnavailable)
-	}
-	return nil, rootError(r, failed)
-}
-
-func (kr *Keyring) unwrapWith(k KMS, w Wrap, r *Root) (*rootKey, error) {
-	secret, err := bounded(kr.ctx, kr.timeout, func(ctx context.Context) ([]byte, error) {
-		return k.Unwrap(ctx, slices.Clone(w.Wrapped), encryptionContext(r))
-	})
+	asOf := kr.mono()
+	secret, _, err := kr.unwrapSecret(kr.ctx, kr.keks[r.Purpose], r)
 	if err != nil {
-		return nil, kmsError(err)
+		kr.roots.keep(r.ID, nil, err, kr.mono())
+		return nil, err
 	}
 	defer clear(secret)
-	return checkRoot(secret, r)
+	key, err := newRootKey(secret, r)
+	if err != nil {
+		return nil, err
+	}
+	kr.roots.keep(r.ID, key, nil, asOf)
+	kr.updateClock()
+	return key, nil
 }
 
 // newRoots makes the first root of each purpose and wraps it with every KMS.
@@ -183,23 +213,15 @@ func (kr *Keyring) newRoots(ctx context.Context) ([]Root, error) {
 // fillRoot gives the row its secret: check value, wraps, and the wrapping key
 // in this process's memory.
 func (kr *Keyring) fillRoot(ctx context.Context, r *Root) error {
+	asOf := kr.mono()
 	secret := newSecret()
 	defer clear(secret)
 	var err error
 	if r.Check, err = rootCheck(secret, r); err != nil {
 		return err
 	}
-	for _, k := range kr.kms {
-		wrapped, err := bounded(ctx, kr.timeout, func(ctx context.Context) ([]byte, error) {
-			return k.Wrap(ctx, slices.Clone(secret), encryptionContext(r))
-		})
-		if err == nil && (len(wrapped) <= keySize || bytes.Contains(wrapped, secret)) {
-			err = fmt.Errorf("%w: the KMS returned something that is no wrapped key", ErrTampered)
-		}
-		if err != nil {
-			return rootError(r, fmt.Errorf("KMS %s: %w", k.URI(), kmsError(err)))
-		}
-		r.Wraps = append(r.Wraps, Wrap{k.URI(), wrapped})
+	if err := kr.wrapByAll(ctx, secret, r); err != nil {
+		return err
 	}
 	key, err := newRootKey(secret, r)
 	if err != nil {
@@ -210,27 +232,10 @@ func (kr *Keyring) fillRoot(ctx context.Context, r *Root) error {
 	if kr.roots.byID == nil {
 		kr.roots.byID = make(map[KeyID]root)
 	}
-	kr.roots.byID[r.ID] = root{row: *r, key: key, seen: kr.mono()}
+	kr.roots.byID[r.ID] = root{row: *r, key: key, proven: asOf, seen: kr.mono()}
 	return nil
-}
-
-// kmsError makes every failure of a KMS a typed one.
-func kmsError(err error) error {
-	for _, known := range []error{ErrUnavailable, ErrDenied, ErrTampered, ErrClosed} {
-		if errors.Is(err, known) {
-			return err
-		}
-	}
-	return fmt.Errorf("%w: %w", ErrUnavailable, err)
 }
 
 func rootError(r *Root, err error) error {
 	return &KeyError{Keyring: r.Keyring, Purpose: r.Purpose, ID: r.ID, Err: fmt.Errorf("root key: %w", err)}
-}
-
-func join(a, b error) error {
-	if a == nil {
-		return b
-	}
-	return fmt.Errorf("%w; %w", a, b)
 }

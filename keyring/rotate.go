@@ -138,7 +138,7 @@ func (kr *Keyring) Keys(ctx context.Context, t Target) ([]KeyInfo, error) {
 		return nil, err
 	}
 	now := kr.now()
-	s := e.current(now)
+	s := kr.current(e, now)
 	var infos []KeyInfo
 	for _, k := range s.keys {
 		switch {

@@ -54,20 +54,20 @@ func rootInfo(label string, r *Root, more ...string) string {
 	return string(pae.Encode(parts...))
 }
 
-// checkRoot returns the wrapping key if secret is r's, and ErrTampered if
-// it is not or r's fields are not what they were.
-func checkRoot(secret []byte, r *Root) (*rootKey, error) {
+// checkRoot fails with ErrTampered if secret is not r's, or r's fields are not
+// what they were.
+func checkRoot(secret []byte, r *Root) error {
 	if len(secret) != keySize {
-		return nil, ErrTampered
+		return ErrTampered
 	}
 	want, err := rootCheck(secret, r)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	if subtle.ConstantTimeCompare(want, r.Check) != 1 {
-		return nil, ErrTampered
+		return ErrTampered
 	}
-	return newRootKey(secret, r)
+	return nil
 }
 
 // wrap seals dek (empty for a tombstone) into the row k, as Tink's

@@ -184,13 +184,38 @@ func (s *snapshot) state(k *dek, now time.Time) State {
 }
 
 // current replaces the entry's snapshot if time has moved its active key.
-func (e *entry) current(now time.Time) *snapshot {
+func (kr *Keyring) current(e *entry, now time.Time) *snapshot {
 	old := e.keys.Load()
 	s := old.at(now)
-	if s != old {
-		e.keys.CompareAndSwap(old, s)
+	if s != old && e.keys.CompareAndSwap(old, s) {
+		kr.tell(e.target, old, s)
 	}
 	return s
+}
+
+// tell logs what changed from one snapshot of a target to the next. The first
+// keys that a process meets are no change.
+func (kr *Keyring) tell(t Target, old, s *snapshot) {
+	if len(old.keys) == 0 && s.erased == old.erased {
+		return
+	}
+	log := kr.log.With("keyring", kr.name, "purpose", t.Purpose, "scope", t.Scope)
+	for _, k := range s.keys {
+		id, was := k.row.ID.String(), old.find(k.row.ID)
+		switch {
+		case !k.authentic:
+		case was == nil:
+			log.Info("sealfield: key added", "key", id, "version", k.row.Version, "activates", k.row.ActivateAt)
+		case was.authentic && was.row.State != k.row.State:
+			log.Info("sealfield: key changed its state", "key", id, "version", k.row.Version, "state", k.row.State)
+		}
+	}
+	if s.active != nil && (old.active == nil || old.active.row.ID != s.active.row.ID) {
+		log.Info("sealfield: key encrypts from now on", "key", s.active.row.ID.String(), "version", s.active.row.Version)
+	}
+	if s.erased != nil && old.erased == nil {
+		log.Info("sealfield: scope erased")
+	}
 }
 
 func keyError(k *Key, err error) error {

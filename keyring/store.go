@@ -37,7 +37,8 @@ type Root struct {
 	Revision  int64  // 1 at first; one more at each Update
 }
 
-// Wrap is a root key as one KMS has wrapped it.
+// Wrap is a root key as one KMS has wrapped it. Wrapped is empty if the KMS
+// was out of reach, and still has to wrap it (see Config.AllowMissingWraps).
 type Wrap struct {
 	URI     string
 	Wrapped []byte
@@ -100,6 +101,12 @@ type Store interface {
 	// with different purposes, or nothing. ErrExists if the keyring has
 	// any root.
 	Create(ctx context.Context, roots []Root) error
+
+	// UpdateRoot gives the root of root's keyring and id root's Wraps and State,
+	// and nothing else of it, if its revision is root.Revision, and stores
+	// Revision+1; otherwise ErrConflict. A closed root is not opened again:
+	// that is ErrConflict, too.
+	UpdateRoot(ctx context.Context, root Root) error
 
 	// InsertKey adds a key. In one atomic step it checks that
 	//   - key.Root is the newest root of the purpose, and open,

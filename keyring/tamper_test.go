@@ -186,16 +186,17 @@ func TestTamperedRoots(t *testing.T) {
 	for i := range w.roots[victim].Wraps[0].Wrapped {
 		denied(edit(fmt.Sprint("wrap byte ", i), func(r *keyring.Root) { r.Wraps[0].Wrapped[i] ^= 0x01 }))
 	}
-	denied(edit("wrap empty", func(r *keyring.Root) { r.Wraps[0].Wrapped = nil }))
 	for name, other := range map[string]int{"purpose": index, "keyring": w.rootIndex("other", keyring.Encryption)} {
 		denied(edit("wrap of another "+name, func(r *keyring.Root) { r.Wraps[0].Wrapped = bytes.Clone(w.roots[other].Wraps[0].Wrapped) }))
 	}
-	// A URI is a label: with a wrong one there is nothing for our KMS.
+	// A URI is a label: with a wrong one there is nothing for our KMS. An empty
+	// wrap is one that is missing.
 	for name, f := range map[string]func(r *keyring.Root){
 		"URI": func(r *keyring.Root) { r.Wraps[0].URI = "attacker:key" }, "no wraps": func(r *keyring.Root) { r.Wraps = nil },
+		"wrap empty": func(r *keyring.Root) { r.Wraps[0].Wrapped = nil },
 	} {
 		x := edit(name, f)
-		x.decrypt, x.encrypt, x.refresh = keyring.ErrUnavailable, keyring.ErrUnavailable, nil
+		x.decrypt, x.encrypt, x.refresh = keyring.ErrNoKMS, keyring.ErrNoKMS, nil
 	}
 	// Not authenticated, and harmless: they only ever withhold.
 	for name, f := range map[string]func(r *keyring.Root){

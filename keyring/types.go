@@ -26,7 +26,9 @@ const (
 )
 
 // Purposes returns all purposes in a fixed order, in a new slice.
-func Purposes() []Purpose { return []Purpose{Encryption, Index, Token, Masking} }
+func Purposes() []Purpose { return slices.Clone(purposes[:]) }
+
+var purposes = [4]Purpose{Encryption, Index, Token, Masking}
 
 func (p Purpose) valid() bool {
 	return p == Encryption || p == Index || p == Token || p == Masking
@@ -155,9 +157,12 @@ var (
 	ErrUnavailable = errors.New("unavailable")
 	// ErrDenied says that the store or the KMS refused the caller.
 	ErrDenied = errors.New("denied")
-	// ErrStale says that the store has been out of reach for longer than
-	// the keyring's EncryptGrace or DecryptGrace.
-	ErrStale = errors.New("the keys are stale: the store is out of reach")
+	// ErrNoKMS says that none of the KMSs that the Config names has wrapped
+	// the root key. It is an ErrUnavailable: Rewrap can mend it.
+	ErrNoKMS = fmt.Errorf("%w: no KMS for it", ErrUnavailable)
+	// ErrStale says that the store, or the KMS, has been out of reach for
+	// longer than the keyring's EncryptGrace or DecryptGrace.
+	ErrStale = errors.New("the keys are stale")
 	// ErrClosed says that Close was called.
 	ErrClosed = errors.New("the keyring is closed")
 	// ErrScope says that a scoped keyring was used without a scope, or an

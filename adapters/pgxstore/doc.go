@@ -21,7 +21,8 @@
 //	grant update (revision) on sealfield.roots to app;                          -- locks the root meanwhile
 //
 // and one that only decrypts and searches needs the first two lines. Create
-// needs insert on roots as well. Grant changes of roots to people, not to
+// needs insert on roots as well, Rewrap and Config.AllowMissingWraps update of
+// their wraps, state and revision. Grant changes of roots to people, not to
 // services.
 //
 // Changes are told by triggers and NOTIFY, also those made by hand. Behind a

@@ -4,9 +4,11 @@ import (
 	"bufio"
 	"context"
 	"fmt"
+	"log/slog"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -30,7 +32,7 @@ func TestPoolOfOneDoesNotDeadlock(t *testing.T) {
 	store := migrated(t, config, Config{})
 	kms := keyringtest.NewKMS()
 	openField := func(t *testing.T) *crypto.Field {
-		kr, err := keyring.OpenOrCreate(t.Context(), keyring.Config{Name: "app", Scoped: true, Store: store, KMS: []keyring.KMS{kms}})
+		kr, err := keyring.OpenOrCreate(t.Context(), keyring.Config{Name: "app", Scoped: true, Store: store, KMS: []keyring.KMS{kms}, Logger: slog.New(slog.DiscardHandler)})
 		require.NoError(t, err)
 		t.Cleanup(func() { kr.Close() })
 		f, err := crypto.NewField(kr, "customers.email", crypto.FieldConfig{})
@@ -99,44 +101,82 @@ func TestPoolOfOneDoesNotDeadlock(t *testing.T) {
 	require.Equal(t, 8, n)
 }
 
-// Two OS processes that rotate at once, from one version, make one new version.
-func TestTwoProcessesRotate(t *testing.T) {
-	const rounds = 5
+// TestManyProcessesRotate has 20 OS processes rotate at once, from one version,
+// round after round: each round makes one key, whose id all of them get, and at
+// any moment one key is active.
+func TestManyProcessesRotate(t *testing.T) {
+	const processes, rounds = 20, 50
 	config := parse(t, pgtest.Database(t))
 	store := migrated(t, config, Config{})
 	keyFile := filepath.Join(t.TempDir(), "key")
 	kms, err := localkms.Create(keyFile)
 	require.NoError(t, err)
-	kr, err := keyring.Create(t.Context(), keyring.Config{Name: "app", Store: store, KMS: []keyring.KMS{kms}})
+	kr, err := keyring.Create(t.Context(), keyring.Config{Name: "app", Store: store, KMS: []keyring.KMS{kms}, Logger: slog.New(slog.DiscardHandler)})
 	require.NoError(t, err)
 	defer kr.Close()
 	target := keyring.Target{Purpose: keyring.Encryption}
-	_, err = kr.Rotate(t.Context(), target, keyring.RotateOptions{})
+	first, err := kr.Rotate(t.Context(), target, keyring.RotateOptions{})
 	require.NoError(t, err)
 
+	children := make([]*rotator, processes)
+	for i := range children {
+		children[i] = startRotator(t, config, keyFile)
+	}
+	looks := watchActive(t, kr, target)
+	ids := []keyring.KeyID{first}
 	for round := range rounds {
-		children := make([]*rotator, 2)
-		for i := range children {
-			children[i] = startRotator(t, config, keyFile)
-		}
 		for _, c := range children {
 			require.Equal(t, "ready", c.line(t)) // it has loaded the newest version
 		}
-		at := time.Now().Add(50 * time.Millisecond).UnixMicro()
+		at := time.Now().Add(10 * time.Millisecond).UnixMicro()
 		for _, c := range children {
 			c.tell(t, at)
 		}
-		first, second := children[0].line(t), children[1].line(t)
-		require.Equal(t, first, second, "both get the id of the one new key")
-		require.NoError(t, kr.Refresh(t.Context()))
+		id := children[0].line(t)
+		for _, c := range children[1:] {
+			require.Equal(t, id, c.line(t), "all get the id of the one new key")
+		}
 		keys, err := kr.Keys(t.Context(), target)
 		require.NoError(t, err)
 		require.Len(t, keys, 2+round)
+		require.Equal(t, id, keys[1+round].ID.String())
+		ids = append(ids, keys[1+round].ID)
 	}
+	keys, err := kr.Keys(t.Context(), target)
+	require.NoError(t, err)
+	for i, k := range keys {
+		require.Equal(t, i+1, k.Version)
+		require.Equal(t, ids[i], k.ID)
+	}
+	t.Logf("%d processes, %d rounds: %d new versions; one active key at each of %d looks", processes, rounds, len(keys)-1, looks())
 }
 
-// rotator is a process that opens the keyring, says "ready", waits for a
-// moment, rotates, and prints the new id.
+// watchActive looks at the keys again and again until the returned func is
+// called, which returns how often it looked.
+func watchActive(t *testing.T, kr *keyring.Keyring, target keyring.Target) func() int {
+	stop, looks := make(chan struct{}), make(chan int)
+	go func() {
+		n := 0
+		defer func() { looks <- n }()
+		for ; ; n++ {
+			select {
+			case <-stop:
+				return
+			case <-time.After(time.Millisecond):
+			}
+			keys, err := kr.Keys(context.Background(), target)
+			active := slices.DeleteFunc(keys, func(k keyring.KeyInfo) bool { return k.State != keyring.Active })
+			if err != nil || len(active) != 1 {
+				t.Errorf("%d active keys: %v", len(active), err)
+				return
+			}
+		}
+	}()
+	return func() int { close(stop); return <-looks }
+}
+
+// rotator is a process that opens the keyring and then, again and again, says
+// "ready", waits for a moment, rotates, and prints the new id.
 type rotator struct {
 	tell func(t *testing.T, at int64)
 	line func(t *testing.T) string
@@ -181,27 +221,28 @@ func rotateAtMoment(dsn string) error {
 	if err != nil {
 		return err
 	}
-	kr, err := keyring.Open(ctx, keyring.Config{Name: "app", Store: store, KMS: []keyring.KMS{kms}})
+	kr, err := keyring.Open(ctx, keyring.Config{Name: "app", Store: store, KMS: []keyring.KMS{kms}, Logger: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		return err
 	}
 	defer kr.Close()
 	target := keyring.Target{Purpose: keyring.Encryption}
-	if _, err := kr.Keys(ctx, target); err != nil {
-		return err
+	for {
+		if _, err := kr.Keys(ctx, target); err != nil {
+			return err
+		}
+		fmt.Println("ready")
+		var at int64
+		if _, err := fmt.Scan(&at); err != nil {
+			return err
+		}
+		time.Sleep(time.Until(time.UnixMicro(at)))
+		id, err := kr.Rotate(ctx, target, keyring.RotateOptions{Immediate: true})
+		if err != nil {
+			return err
+		}
+		fmt.Println(id)
 	}
-	fmt.Println("ready")
-	var at int64
-	if _, err := fmt.Scan(&at); err != nil {
-		return err
-	}
-	time.Sleep(time.Until(time.UnixMicro(at)))
-	id, err := kr.Rotate(ctx, target, keyring.RotateOptions{})
-	if err != nil {
-		return err
-	}
-	fmt.Println(id)
-	return nil
 }
 
 // A rotation reaches another process's keyring by NOTIFY long before it polls.

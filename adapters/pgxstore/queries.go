@@ -3,6 +3,7 @@ package pgxstore
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -14,7 +15,7 @@ import (
 // that they mean the same in all of pgx's exec modes.
 type queries struct {
 	now, loadRoots, loadKeys, loadErased string
-	exists, insertRoot                   string
+	exists, insertRoot, updateRoot       string
 	insertKey, updateKey                 string
 	erased, eraseScope                   string
 }
@@ -45,6 +46,10 @@ insert into {schema}.roots (keyring, purpose, version, key_id, state, created_at
 	scoped, propagation_delay_us, encrypt_grace_us, decrypt_grace_us, wraps, check_value, revision)
 values (@keyring::text, @purpose::text, @version::bigint, @id::bigint, @state::text, @created_at::timestamptz,
 	@scoped::boolean, @propagation_delay::bigint, @encrypt_grace::bigint, @decrypt_grace::bigint, @wraps::jsonb, @check::bytea, 1)`),
+
+		updateRoot: q(`
+update {schema}.roots set wraps = @wraps::jsonb, state = @state::text, revision = revision + 1
+where keyring = @keyring::text and key_id = @id::bigint and revision = @revision::bigint and (state = 'open' or state = @state::text)`),
 
 		insertKey: q(insertKey),
 
@@ -122,26 +127,35 @@ type wrap struct {
 	Wrapped []byte `json:"wrapped"`
 }
 
-func rootArgs(r keyring.Root) (pgx.StrictNamedArgs, error) {
+// rootArgs returns the fields of a root that both Create and UpdateRoot write.
+func rootArgs(operation string, r keyring.Root) (pgx.StrictNamedArgs, error) {
 	texts := []string{r.Keyring, string(r.Purpose), string(r.State)}
 	wraps := make([]wrap, len(r.Wraps))
 	for i, w := range r.Wraps {
 		wraps[i] = wrap(w)
 		texts = append(texts, w.URI)
 	}
-	if err := checkText("create", texts...); err != nil {
+	if err := checkText(operation, texts...); err != nil {
 		return nil, err
 	}
 	text, err := json.Marshal(wraps)
 	if err != nil {
-		return nil, fmt.Errorf("pgxstore: create: %w", err)
+		return nil, fmt.Errorf("pgxstore: %s: %w", operation, err)
 	}
-	return pgx.StrictNamedArgs{
-		"keyring": r.Keyring, "purpose": string(r.Purpose), "version": int64(r.Version), "id": int64(r.ID),
-		"state": string(r.State), "created_at": wholeMicros(r.CreatedAt), "scoped": r.Settings.Scoped,
+	return pgx.StrictNamedArgs{"keyring": r.Keyring, "id": int64(r.ID), "state": string(r.State), "wraps": string(text)}, nil
+}
+
+func newRootArgs(r keyring.Root) (pgx.StrictNamedArgs, error) {
+	args, err := rootArgs("create", r)
+	if err != nil {
+		return nil, err
+	}
+	maps.Copy(args, pgx.StrictNamedArgs{
+		"purpose": string(r.Purpose), "version": int64(r.Version), "created_at": wholeMicros(r.CreatedAt), "scoped": r.Settings.Scoped,
 		"propagation_delay": r.Settings.PropagationDelay.Microseconds(), "encrypt_grace": r.Settings.EncryptGrace.Microseconds(),
-		"decrypt_grace": r.Settings.DecryptGrace.Microseconds(), "wraps": string(text), "check": notNil(r.Check),
-	}, nil
+		"decrypt_grace": r.Settings.DecryptGrace.Microseconds(), "check": notNil(r.Check),
+	})
+	return args, nil
 }
 
 func scanRoot(row pgx.CollectableRow) (r keyring.Root, err error) {

@@ -142,7 +142,7 @@ func (s *Store) Create(ctx context.Context, roots []keyring.Root) error {
 		if r.Keyring != name {
 			return conflict("create")
 		}
-		args, err := rootArgs(r)
+		args, err := newRootArgs(r)
 		if err != nil {
 			return err
 		}
@@ -163,6 +163,16 @@ func (s *Store) Create(ctx context.Context, roots []keyring.Root) error {
 		}
 		return tx.SendBatch(ctx, batch).Close()
 	}))
+}
+
+// UpdateRoot implements keyring.Store.
+func (s *Store) UpdateRoot(ctx context.Context, root keyring.Root) error {
+	args, err := rootArgs("update root", root)
+	if err != nil {
+		return err
+	}
+	args["revision"] = root.Revision
+	return s.writeOne(ctx, "update root", s.queries.updateRoot, args)
 }
 
 // InsertKey implements keyring.Store.

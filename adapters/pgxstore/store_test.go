@@ -223,7 +223,7 @@ func TestCreateWaitsForCreate(t *testing.T) {
 	require.NoError(t, err)
 	_, err = tx.Exec(t.Context(), lockSQL, "sealfield create sealfield app")
 	require.NoError(t, err)
-	args, err := rootArgs(aRoot(keyring.Index))
+	args, err := newRootArgs(aRoot(keyring.Index))
 	require.NoError(t, err)
 	_, err = tx.Exec(t.Context(), s.queries.insertRoot, args)
 	require.NoError(t, err)

@@ -29,6 +29,8 @@ func TestStore(t *testing.T, open func(t testing.TB) keyring.Store) {
 		"Load sees one moment":           testLoadOneMoment,
 		"the store's clock":              testClock,
 		"keyrings are apart":             testKeyringsApart,
+		"UpdateRoot":                     testUpdateRoot,
+		"UpdateRoot races":               testUpdateRootRace,
 		"InsertKey refuses":              testInsertRefused,
 		"InsertKey: ids are new":         testInsertIDs,
 		"InsertKey races for a version":  testInsertRace,
@@ -418,6 +420,81 @@ func testInsertIDRace(t *testing.T, s keyring.Store) {
 	onlyWinner(t, errs, keyring.ErrConflict)
 }
 
+func testUpdateRoot(t *testing.T, s keyring.Store) {
+	ctx := t.Context()
+	root := create(t, s, storeName)
+	create(t, s, storeName+"-2")
+	k := newKey(root, "a")
+	require.NoError(t, s.InsertKey(ctx, k))
+	before := load(t, s).Roots
+	for name, change := range map[string]func(*keyring.Root){
+		"no such id":      func(r *keyring.Root) { r.ID = newID() },
+		"id of a key":     func(r *keyring.Root) { r.ID = k.ID },
+		"no such keyring": func(r *keyring.Root) { r.Keyring = "other" },
+		"another keyring": func(r *keyring.Root) { r.Keyring = storeName + "-2" },
+		"older revision":  func(r *keyring.Root) { r.Revision = 0 },
+		"newer revision":  func(r *keyring.Root) { r.Revision = 2 },
+	} {
+		bad := cloneRoot(root)
+		bad.State = keyring.RootClosed
+		change(&bad)
+		require.ErrorIs(t, s.UpdateRoot(ctx, bad), keyring.ErrConflict, name)
+	}
+	require.ElementsMatch(t, before, load(t, s).Roots)
+
+	// What is not Wraps and State stays as it is.
+	given := newRoot(storeName, keyring.Masking)
+	given.ID, given.Version, given.Settings = root.ID, 7, keyring.Settings{}
+	given.Wraps = []keyring.Wrap{{URI: "three:key", Wrapped: someBytes(1)}, {URI: "missing", Wrapped: nil}}
+	require.NoError(t, s.UpdateRoot(ctx, given))
+	root.Wraps, root.Revision = given.Wraps, 2
+	stored := rootOf(t, s, root.ID)
+	require.Empty(t, stored.Wraps[1].Wrapped)
+	stored.Wraps[1].Wrapped = nil
+	require.Equal(t, root, stored)
+	require.ErrorIs(t, s.UpdateRoot(ctx, given), keyring.ErrConflict, "the revision is used up")
+
+	require.NoError(t, s.InsertKey(ctx, newKey(root, "b")), "an update does not close a root")
+	root.State = keyring.RootClosed
+	require.NoError(t, s.UpdateRoot(ctx, root))
+	root.Revision = 3
+	require.ErrorIs(t, s.InsertKey(ctx, newKey(root, "c")), keyring.ErrConflict, "closed")
+	root.Wraps = root.Wraps[:1]
+	require.NoError(t, s.UpdateRoot(ctx, root), "the wraps of a closed root change")
+	root.Revision, root.State = 4, keyring.RootOpen
+	require.ErrorIs(t, s.UpdateRoot(ctx, root), keyring.ErrConflict, "opened again")
+	require.Equal(t, keyring.RootClosed, rootOf(t, s, root.ID).State)
+	require.Equal(t, []keyring.Key{k}, load(t, s, targetOf(k)).Keys)
+}
+
+func testUpdateRootRace(t *testing.T, s keyring.Store) {
+	const racers, rounds = 12, 5
+	root := create(t, s, storeName)
+	for range rounds {
+		wraps := make([][]keyring.Wrap, racers)
+		errs := race(racers, func(i int) error {
+			mine := root
+			mine.Wraps = []keyring.Wrap{{URI: "one:key", Wrapped: someBytes(61)}}
+			wraps[i] = mine.Wraps
+			return s.UpdateRoot(t.Context(), mine)
+		})
+		root.Wraps = wraps[onlyWinner(t, errs, keyring.ErrConflict)]
+		root.Revision++
+		require.Equal(t, root, rootOf(t, s, root.ID))
+	}
+}
+
+func rootOf(t *testing.T, s keyring.Store, id keyring.KeyID) keyring.Root {
+	t.Helper()
+	for _, r := range load(t, s).Roots {
+		if r.ID == id {
+			return r
+		}
+	}
+	t.Fatalf("no root %s", id)
+	return keyring.Root{}
+}
+
 func testUpdate(t *testing.T, s keyring.Store) {
 	ctx := t.Context()
 	root := create(t, s, storeName)
@@ -571,6 +648,12 @@ func testSlices(t *testing.T, s keyring.Store) {
 	wantKey.Revision = 2
 	require.Equal(t, []keyring.Key{wantKey}, load(t, s, targetOf(k)).Keys, "UpdateKey kept a slice")
 
+	given := cloneRoot(want)
+	require.NoError(t, s.UpdateRoot(ctx, given))
+	spoilRoot(given)
+	want.Revision = 2
+	require.Equal(t, []keyring.Root{want}, load(t, s).Roots, "UpdateRoot kept a slice")
+
 	l := load(t, s, targetOf(k))
 	l.Keys[0].Wrapped[0] ^= 1
 	_ = append(l.Keys[:0], keyring.Key{})
@@ -618,6 +701,7 @@ func testCancelled(t *testing.T, s keyring.Store) {
 		require.ErrorIs(t, err, ctx.Err())
 		require.NotErrorIs(t, err, keyring.ErrNotFound, "absence must not be reported because a read failed")
 		require.ErrorIs(t, s.Create(ctx, []keyring.Root{newRoot("other", keyring.Index)}), ctx.Err())
+		require.ErrorIs(t, s.UpdateRoot(ctx, root), ctx.Err())
 		require.ErrorIs(t, s.InsertKey(ctx, newKey(root, "b")), ctx.Err())
 		require.ErrorIs(t, s.UpdateKey(ctx, k), ctx.Err())
 		require.ErrorIs(t, s.EraseScope(ctx, storeName, "a"), ctx.Err())

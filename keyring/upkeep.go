@@ -1,0 +1,98 @@
+package keyring
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"sync"
+	"time"
+)
+
+// This file is what a keyring does about root keys in the background.
+
+// renewAfter is the age at which the KMS is asked again for a root key: early
+// enough to try many times before a grace ends.
+func (s Settings) renewAfter() time.Duration { return min(s.EncryptGrace, s.DecryptGrace) / 2 }
+
+func (kr *Keyring) upkeep() {
+	every := min(kr.refreshEvery, kr.settings.renewAfter()/4)
+	for {
+		select {
+		case <-kr.ctx.Done():
+			return
+		case <-time.After(jitter(every)):
+		}
+		_ = kr.renewRoots(kr.ctx) // kept with the root, and told by note
+		if kr.allowMissing {
+			kr.heal()
+		}
+	}
+}
+
+// renewRoots asks the KMS again for each root key in use that is due, all at
+// once, and forgets those that are in use no more.
+func (kr *Keyring) renewRoots(ctx context.Context) error {
+	var wg sync.WaitGroup
+	roots := slices.DeleteFunc(kr.roots.all(), func(r root) bool { return r.key == nil })
+	errs := make([]error, len(roots))
+	used := kr.usedRoots(roots)
+	for i, r := range roots {
+		switch {
+		case !used[r.row.ID]:
+			kr.roots.forget(r.row.ID)
+		case kr.mono()-r.proven >= kr.settings.renewAfter():
+			wg.Go(func() {
+				_, _, errs[i] = kr.roots.unwraps.Do(ctx, r.row.ID, func() (*rootKey, error) { return kr.unwrapRoot(&r.row) })
+			})
+		}
+	}
+	wg.Wait()
+	return errors.Join(errs...)
+}
+
+// usedRoots returns those of the unwrapped roots that wrap a key in memory, or
+// are the last of their purpose and will wrap the next one.
+func (kr *Keyring) usedRoots(roots []root) map[KeyID]bool {
+	used, last := make(map[KeyID]bool), make(map[Purpose]KeyID)
+	for _, r := range roots { // by ascending version
+		last[r.row.Purpose] = r.row.ID
+	}
+	for _, id := range last {
+		used[id] = true
+	}
+	if len(used) == len(roots) {
+		return used
+	}
+	for _, e := range kr.entries() {
+		for _, k := range e.keys.Load().keys {
+			used[k.row.Root] = true
+		}
+	}
+	return used
+}
+
+// heal adds the wraps that are missing in the store, by the KMSs of the Config
+// that are not known to be out of reach.
+func (kr *Keyring) heal() {
+	for _, r := range kr.roots.all() {
+		var missing []*kek
+		for _, k := range kr.keks[r.row.Purpose] {
+			if !k.paused(kr.mono()) && slices.ContainsFunc(r.row.Wraps, func(w Wrap) bool { return w.URI == k.URI() && len(w.Wrapped) == 0 }) {
+				missing = append(missing, k)
+			}
+		}
+		if len(missing) == 0 {
+			continue
+		}
+		row, err := kr.rewrap(kr.ctx, r.row, kr.keks[r.row.Purpose], missing, nil)
+		if err == nil {
+			err = kr.updateRoot(kr.ctx, row)
+		}
+		switch {
+		case err == nil:
+			kr.log.Info("sealfield: missing wrap added", "keyring", kr.name, "purpose", r.row.Purpose, "key", r.row.ID.String(), "kms", kekURIs(missing))
+		case !errors.Is(err, ErrConflict) && kr.ctx.Err() == nil:
+			kr.log.Warn("sealfield: missing wrap not added", "keyring", kr.name, "purpose", r.row.Purpose, "key", r.row.ID.String(), "error", err)
+		}
+	}
+}

@@ -83,6 +83,21 @@ func TestKMSOrder(t *testing.T) {
 	})
 }
 
+// TestFailedRootIsNamedOnce opens a keyring of five keys while the KMS is down.
+func TestFailedRootIsNamedOnce(t *testing.T) {
+	f := newFixture()
+	kr := f.create(t)
+	for range 5 {
+		use(kr, keyring.Encryption).mustEncrypt(t, "")
+		rotate(t, kr, keyring.Target{Purpose: keyring.Encryption}, keyring.RotateOptions{Immediate: true})
+	}
+	f.kms.SetHook(down)
+	_, err := use(f.open(t), keyring.Encryption).encrypt("")
+	require.ErrorIs(t, err, keyring.ErrUnavailable)
+	require.Regexp(t, `^keyring: test: purpose encryption, key [0-9a-f]{8} under [0-9a-f]{8}: root key: KMS memory:[0-9a-f]{16}: unavailable: connection refused$`, err.Error())
+	require.ErrorContains(t, err, "under "+kr.Health().Roots[0].ID)
+}
+
 func TestMissingWraps(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFixture()

@@ -127,10 +127,16 @@ func (kr *Keyring) update(ctx context.Context, e *entry, rows []Key, erased bool
 	t, old := e.target, e.keys.Load()
 	var keys []*dek
 	outage := len(rows) > 0
+	missed := make(map[KeyID]bool) // root keys: one that fails is named once, not for each of its keys
 	for _, row := range rows {
 		k, unseen := kr.accept(ctx, old.find(row.ID), row, asOf)
 		outage = outage && k.retry
-		failed = errors.Join(failed, unseen, kr.report(old.find(row.ID), k))
+		bad := kr.report(old.find(row.ID), k)
+		if k.retry && missed[row.Root] {
+			bad = nil
+		}
+		missed[row.Root] = missed[row.Root] || k.retry
+		failed = errors.Join(failed, unseen, bad)
 		keys = append(keys, k)
 	}
 	for _, k := range old.keys {

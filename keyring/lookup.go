@@ -184,11 +184,14 @@ func (kr *Keyring) staleError(t Target) error {
 	id, what := KeyID(0), "the store was last read"
 	for _, r := range kr.roots.all() {
 		if r.row.Purpose == t.Purpose && r.key != nil && r.proven < since {
-			since, id, cause, what = r.proven, r.row.ID, r.failed, "root key: a KMS last gave it"
+			since, id, cause, what = r.proven, r.row.ID, errors.Unwrap(r.failed), "root key: a KMS last gave it"
 		}
 	}
-	// The cause is text only: an ErrDenied from half an age ago is no answer.
-	return &KeyError{kr.name, t.Scope, t.Purpose, id, fmt.Errorf("%w: %s %v ago (%v)", ErrStale, what, (now - since).Round(time.Second), cause)}
+	err := fmt.Errorf("%w: %s %v ago", ErrStale, what, (now - since).Round(time.Second))
+	if cause != nil { // as text: an ErrDenied from half an age ago is no answer
+		err = fmt.Errorf("%w (%v)", err, cause)
+	}
+	return &KeyError{kr.name, t.Scope, t.Purpose, id, err}
 }
 
 // The store is asked for unknown key ids at most at this rate per target, and

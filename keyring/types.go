@@ -194,6 +194,9 @@ func (e *KeyError) Error() string {
 	if e.ID != 0 {
 		text += ", key " + e.ID.String()
 	}
+	if root, ok := e.Err.(*KeyError); ok { // the same keyring and purpose
+		return text + " under " + root.ID.String() + ": " + root.Err.Error()
+	}
 	return text + ": " + e.Err.Error()
 }
 

@@ -12,18 +12,23 @@
 // the root wraps data-encryption keys (DEKs), one per scope (tenant or data
 // subject), purpose and version. What encrypts a value is derived from a DEK by
 // HKDF-SHA256 (RFC 5869) for one field. A process asks the KMS once per
-// purpose, never per value; only wrapped keys are stored.
+// purpose, never per value, and again when half a grace is over; only wrapped
+// keys are stored.
 //
 // Rotate adds a version. It is known at once, encrypts after the
 // PropagationDelay on the store's clock, and the older ones go on to decrypt:
 // a fleet changes keys without a leader and without a moment in which one
 // process writes what another can not read.
 //
+// Every KMS of the Config wraps every root key and any one unwraps it, so that
+// one may be down. Rewrap moves a keyring to other KMSs and touches no data.
+//
 // Nothing falls back. A store or KMS that fails is an error (ErrUnavailable,
 // ErrDenied), never a new key and never plaintext; keys in memory serve on for
-// EncryptGrace and DecryptGrace, then fail with ErrStale. Rows that were
-// edited, moved, rolled back or deleted are refused by name (*KeyError,
-// ErrTampered).
+// EncryptGrace and DecryptGrace, then fail with ErrStale until store and KMS
+// are back. Rows that were edited, moved, rolled back or deleted are refused by
+// name (*KeyError, ErrTampered). Health tells a probe whether a keyring serves,
+// and an operator what it misses; the Logger is told of each change.
 //
 // Who reads the store learns scopes, counts, states and times of keys. Who
 // writes it can withhold keys, and can show a process that has just started an

@@ -1,0 +1,6 @@
+package awskms
+
+import "time"
+
+// SetTimeout changes the time limit of a call.
+func (k *KMS) SetTimeout(d time.Duration) { k.timeout = d }

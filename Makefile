@@ -7,7 +7,7 @@ BENCHROWS   := 200000
 TESTFLAGS   := -race -timeout 15m
 
 # The modules of the workspace; the heavy ones are tested by "make test-NAME" only.
-HEAVY   :=
+HEAVY   := examples/cloudkms
 MODULES := $(shell go list -m -f '{{.Dir}}')
 LIGHT   := $(filter-out $(addprefix $(CURDIR)/,$(HEAVY)),$(MODULES))
 

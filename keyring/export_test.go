@@ -107,6 +107,10 @@ func (s *TableStore) Create(ctx context.Context, roots []Root) error {
 	return s.do(ctx, "create", func(t *table, _ time.Time) error { return t.create(roots) })
 }
 
+func (s *TableStore) InsertRoot(ctx context.Context, root Root) error {
+	return s.do(ctx, "insert root", func(t *table, _ time.Time) error { return t.insertRoot(root) })
+}
+
 func (s *TableStore) UpdateRoot(ctx context.Context, root Root) error {
 	return s.do(ctx, "update root", func(t *table, _ time.Time) error { return t.updateRoot(root) })
 }
@@ -116,8 +120,16 @@ func (s *TableStore) InsertKey(ctx context.Context, key Key) error {
 	return s.do(ctx, "insert", func(t *table, now time.Time) error { return t.insert(key, now) })
 }
 
-func (s *TableStore) UpdateKey(ctx context.Context, key Key) error {
-	return s.do(ctx, "update", func(t *table, _ time.Time) error { return t.update(key) })
+func (s *TableStore) UpdateKeys(ctx context.Context, keys []Key) error {
+	return s.do(ctx, "update", func(t *table, _ time.Time) error { return t.update(keys) })
+}
+
+func (s *TableStore) LoadUnder(ctx context.Context, root Root, after KeyID, limit int) (keys []Key, err error) {
+	err = s.do(ctx, "load under", func(t *table, _ time.Time) error {
+		keys = t.under(root, after, limit)
+		return nil
+	})
+	return keys, err
 }
 
 func (s *TableStore) EraseScope(ctx context.Context, keyring, scope string) error {
@@ -144,7 +156,7 @@ func SetState(ctx context.Context, kr *Keyring, t Target, id KeyID, state KeySta
 		dek = nil
 	}
 	rk.wrap(&row, dek)
-	return kr.store.UpdateKey(ctx, row)
+	return kr.store.UpdateKeys(ctx, []Key{row})
 }
 
 // Forge writes row, wrapped by the root of another purpose, with a DEK of the

@@ -51,6 +51,10 @@ func (s *fileStore) Create(ctx context.Context, roots []Root) error {
 	return s.write(ctx, func(t *table) error { return t.create(roots) })
 }
 
+func (s *fileStore) InsertRoot(ctx context.Context, root Root) error {
+	return s.write(ctx, func(t *table) error { return t.insertRoot(root) })
+}
+
 func (s *fileStore) UpdateRoot(ctx context.Context, root Root) error {
 	return s.write(ctx, func(t *table) error { return t.updateRoot(root) })
 }
@@ -59,8 +63,22 @@ func (s *fileStore) InsertKey(ctx context.Context, key Key) error {
 	return s.write(ctx, func(t *table) error { return t.insert(key, time.Now()) })
 }
 
-func (s *fileStore) UpdateKey(ctx context.Context, key Key) error {
-	return s.write(ctx, func(t *table) error { return t.update(key) })
+func (s *fileStore) UpdateKeys(ctx context.Context, keys []Key) error {
+	if len(keys) == 0 {
+		return ctx.Err()
+	}
+	return s.write(ctx, func(t *table) error { return t.update(keys) })
+}
+
+func (s *fileStore) LoadUnder(ctx context.Context, root Root, after KeyID, limit int) ([]Key, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	t, err := s.read()
+	if err != nil {
+		return nil, err
+	}
+	return t.under(root, after, limit), nil
 }
 
 func (s *fileStore) EraseScope(ctx context.Context, keyring, scope string) error {

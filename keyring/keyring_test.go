@@ -151,7 +151,7 @@ func (s *faultyStore) insertSkewed(ctx context.Context, k keyring.Key) error {
 	if err := s.Store.InsertKey(ctx, moved); err != nil {
 		return err
 	}
-	return s.Store.UpdateKey(ctx, k)
+	return s.Store.UpdateKeys(ctx, []keyring.Key{k})
 }
 
 var errDown = fmt.Errorf("connection refused: %w", keyring.ErrUnavailable)

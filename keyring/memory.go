@@ -2,6 +2,7 @@ package keyring
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"slices"
 	"sync"
@@ -79,6 +80,10 @@ func (s *memoryStore) Create(ctx context.Context, roots []Root) error {
 	return s.write(ctx, roots[0].Keyring, func(t *table) error { return t.create(roots) })
 }
 
+func (s *memoryStore) InsertRoot(ctx context.Context, root Root) error {
+	return s.write(ctx, root.Keyring, func(t *table) error { return t.insertRoot(root) })
+}
+
 func (s *memoryStore) UpdateRoot(ctx context.Context, root Root) error {
 	return s.write(ctx, root.Keyring, func(t *table) error { return t.updateRoot(root) })
 }
@@ -87,8 +92,17 @@ func (s *memoryStore) InsertKey(ctx context.Context, key Key) error {
 	return s.write(ctx, key.Keyring, func(t *table) error { return t.insert(key, time.Now()) })
 }
 
-func (s *memoryStore) UpdateKey(ctx context.Context, key Key) error {
-	return s.write(ctx, key.Keyring, func(t *table) error { return t.update(key) })
+func (s *memoryStore) UpdateKeys(ctx context.Context, keys []Key) error {
+	if len(keys) == 0 {
+		return ctx.Err()
+	}
+	return s.write(ctx, keys[0].Keyring, func(t *table) error { return t.update(keys) })
+}
+
+func (s *memoryStore) LoadUnder(ctx context.Context, root Root, after KeyID, limit int) ([]Key, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.table.under(root, after, limit), ctx.Err()
 }
 
 func (s *memoryStore) EraseScope(ctx context.Context, keyring, scope string) error {
@@ -149,47 +163,68 @@ func (t *table) create(roots []Root) error {
 	return nil
 }
 
-func (t *table) updateRoot(root Root) error {
-	for i, r := range t.Roots {
-		if r.Keyring == root.Keyring && r.ID == root.ID {
-			if r.Revision != root.Revision || r.State == RootClosed && root.State != RootClosed {
-				return ErrConflict
-			}
-			r.Wraps, r.State, r.Revision = root.Wraps, root.State, r.Revision+1
-			t.Roots[i] = cloneRoot(r)
-			return nil
+// newest returns the root of the highest version of a purpose, or a zero Root.
+func (t *table) newest(keyring string, p Purpose) (newest Root) {
+	for _, r := range t.Roots {
+		if r.Keyring == keyring && r.Purpose == p && r.Version > newest.Version {
+			newest = r
 		}
 	}
-	return ErrConflict
+	return newest
+}
+
+// taken reports whether a root or a key of the keyring has that id.
+func (t *table) taken(keyring string, id KeyID) bool {
+	return slices.ContainsFunc(t.Roots, func(r Root) bool { return r.Keyring == keyring && r.ID == id }) ||
+		slices.ContainsFunc(t.Keys, func(k Key) bool { return k.Keyring == keyring && k.ID == id })
+}
+
+func (t *table) insertRoot(root Root) error {
+	newest := t.newest(root.Keyring, root.Purpose)
+	if newest.Version == 0 || root.Version != newest.Version+1 || t.taken(root.Keyring, root.ID) {
+		return ErrConflict
+	}
+	for i := range t.Roots {
+		if r := &t.Roots[i]; r.Keyring == root.Keyring && r.ID == newest.ID {
+			r.State, r.Revision = RootClosed, r.Revision+1
+		}
+	}
+	root = cloneRoot(root)
+	root.Revision = 1
+	t.Roots = append(t.Roots, root)
+	return nil
+}
+
+func (t *table) updateRoot(root Root) error {
+	i := slices.IndexFunc(t.Roots, func(r Root) bool { return r.Keyring == root.Keyring && r.ID == root.ID })
+	if i < 0 {
+		return ErrConflict
+	}
+	r := t.Roots[i]
+	order := []RootState{RootOpen, RootClosed, RootDestroyed}
+	if r.Revision != root.Revision || slices.Index(order, root.State) < slices.Index(order, r.State) {
+		return ErrConflict
+	}
+	if root.State == RootDestroyed && r.State != RootDestroyed && (r.State == RootOpen || t.newest(r.Keyring, r.Purpose).ID == r.ID || len(t.under(r, 0, 1)) > 0) {
+		return ErrConflict
+	}
+	r.Wraps, r.State, r.Revision = root.Wraps, root.State, r.Revision+1
+	t.Roots[i] = cloneRoot(r)
+	return nil
 }
 
 func (t *table) insert(key Key, now time.Time) error {
 	if slices.Contains(t.Erased, erasedScope{key.Keyring, key.Scope}) {
 		return ErrErased
 	}
-	var newest Root
-	for _, r := range t.Roots {
-		if r.Keyring == key.Keyring {
-			if r.ID == key.ID {
-				return ErrConflict
-			}
-			if r.Purpose == key.Purpose && r.Version > newest.Version {
-				newest = r
-			}
-		}
-	}
 	highest := 0
 	for _, k := range t.Keys {
-		if k.Keyring == key.Keyring {
-			if k.ID == key.ID {
-				return ErrConflict
-			}
-			if k.Scope == key.Scope && k.Purpose == key.Purpose {
-				highest = max(highest, k.Version)
-			}
+		if k.Keyring == key.Keyring && k.Scope == key.Scope && k.Purpose == key.Purpose {
+			highest = max(highest, k.Version)
 		}
 	}
-	if newest.ID != key.Root || newest.State != RootOpen || key.Version != highest+1 || now.Sub(key.CreatedAt).Abs() > time.Minute {
+	newest := t.newest(key.Keyring, key.Purpose)
+	if newest.ID != key.Root || newest.State != RootOpen || key.Version != highest+1 || t.taken(key.Keyring, key.ID) || now.Sub(key.CreatedAt).Abs() > time.Minute {
 		return ErrConflict
 	}
 	key = cloneKey(key)
@@ -198,18 +233,39 @@ func (t *table) insert(key Key, now time.Time) error {
 	return nil
 }
 
-func (t *table) update(key Key) error {
-	for i, k := range t.Keys {
-		if k.Keyring == key.Keyring && k.Scope == key.Scope && k.Purpose == key.Purpose && k.Version == key.Version {
-			if k.Revision != key.Revision || k.ID != key.ID {
-				return ErrConflict
-			}
-			t.Keys[i] = cloneKey(key)
-			t.Keys[i].Revision++
-			return nil
+func (t *table) update(keys []Key) error {
+	places := make(map[int]Key)
+	for _, key := range keys {
+		i := slices.IndexFunc(t.Keys, func(k Key) bool {
+			return k.Keyring == key.Keyring && k.Scope == key.Scope && k.Purpose == key.Purpose && k.Version == key.Version
+		})
+		if i < 0 || t.Keys[i].Revision != key.Revision || t.Keys[i].ID != key.ID {
+			return ErrConflict
+		}
+		newest := t.newest(key.Keyring, key.Purpose)
+		if t.Keys[i].Root != key.Root && (newest.ID != key.Root || newest.State != RootOpen) {
+			return ErrConflict
+		}
+		key.Revision++
+		places[i] = cloneKey(key)
+	}
+	if len(places) < len(keys) {
+		return ErrConflict // the same row twice
+	}
+	for i, k := range places {
+		t.Keys[i] = k
+	}
+	return nil
+}
+
+func (t *table) under(root Root, after KeyID, limit int) (keys []Key) {
+	for _, k := range t.Keys {
+		if k.Keyring == root.Keyring && k.Purpose == root.Purpose && k.Root == root.ID && k.ID > after {
+			keys = append(keys, cloneKey(k))
 		}
 	}
-	return ErrConflict
+	slices.SortFunc(keys, func(a, b Key) int { return cmp.Compare(a.ID, b.ID) })
+	return keys[:min(len(keys), limit)]
 }
 
 func (t *table) erase(keyring, scope string) {

@@ -17,10 +17,12 @@ type Settings struct {
 // RootState says whether keys may still be wrapped by a root key.
 type RootState string
 
-// The states of a root key. A closed root still unwraps.
+// The states of a root key, in the order in which it goes through them. A closed
+// root still unwraps; a destroyed one has no wraps, and no key is under it.
 const (
-	RootOpen   RootState = "open"
-	RootClosed RootState = "closed"
+	RootOpen      RootState = "open"
+	RootClosed    RootState = "closed"
+	RootDestroyed RootState = "destroyed"
 )
 
 // Root is the row of one version of a root key. It holds no secret in clear.
@@ -102,10 +104,20 @@ type Store interface {
 	// any root.
 	Create(ctx context.Context, roots []Root) error
 
+	// InsertRoot adds the next root of a purpose and closes the one before
+	// it (whose revision grows by one), or does neither. In one atomic step it
+	// checks that root.Version is the highest version of its keyring and
+	// purpose plus one, and not 1, and that the id is new in the keyring, and
+	// returns ErrConflict otherwise. Revision is stored as 1. When it returns
+	// no key is inserted, or moved, under the older root any more.
+	InsertRoot(ctx context.Context, root Root) error
+
 	// UpdateRoot gives the root of root's keyring and id root's Wraps and State,
 	// and nothing else of it, if its revision is root.Revision, and stores
-	// Revision+1; otherwise ErrConflict. A closed root is not opened again:
-	// that is ErrConflict, too.
+	// Revision+1; otherwise ErrConflict. It is ErrConflict, too, if the State
+	// would go back (open, closed, destroyed), and if it would become
+	// destroyed while the root is the newest of its purpose, is open, or is
+	// the Root of any key.
 	UpdateRoot(ctx context.Context, root Root) error
 
 	// InsertKey adds a key. In one atomic step it checks that
@@ -118,10 +130,16 @@ type Store interface {
 	// stored as 1.
 	InsertKey(ctx context.Context, key Key) error
 
-	// UpdateKey replaces the row with key's keyring, scope, purpose and
-	// version if its revision is key.Revision and its id is key.ID, and
-	// stores Revision+1; otherwise ErrConflict.
-	UpdateKey(ctx context.Context, key Key) error
+	// UpdateKeys replaces, for each of keys, the row with its keyring, scope,
+	// purpose and version, and stores Revision+1: all of them, or none and
+	// ErrConflict if for any of them the stored revision is not key.Revision,
+	// the id is not key.ID, or key.Root is neither what it was nor the newest
+	// root of the purpose, and open.
+	UpdateKeys(ctx context.Context, keys []Key) error
+
+	// LoadUnder returns keys whose Root is root.ID, of any scope: those with
+	// the lowest ids above after, by ascending id, at most limit.
+	LoadUnder(ctx context.Context, root Root, after KeyID, limit int) ([]Key, error)
 
 	// EraseScope writes the tombstone of a scope, for all purposes. From
 	// its return on no InsertKey for the scope succeeds. Writing it again

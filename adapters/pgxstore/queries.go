@@ -16,7 +16,8 @@ import (
 type queries struct {
 	now, loadRoots, loadKeys, loadErased string
 	exists, insertRoot, updateRoot       string
-	insertKey, updateKey                 string
+	nextRoot, closeRoot                  string
+	insertKey, updateKey, loadUnder      string
 	erased, eraseScope                   string
 }
 
@@ -47,17 +48,24 @@ insert into {schema}.roots (keyring, purpose, version, key_id, state, created_at
 values (@keyring::text, @purpose::text, @version::bigint, @id::bigint, @state::text, @created_at::timestamptz,
 	@scoped::boolean, @propagation_delay::bigint, @encrypt_grace::bigint, @decrypt_grace::bigint, @wraps::jsonb, @check::bytea, 1)`),
 
-		updateRoot: q(`
-update {schema}.roots set wraps = @wraps::jsonb, state = @state::text, revision = revision + 1
-where keyring = @keyring::text and key_id = @id::bigint and revision = @revision::bigint and (state = 'open' or state = @state::text)`),
+		nextRoot: q(`
+select coalesce(max(version) = $3::bigint - 1, false) from {schema}.roots where keyring = $1::text and purpose = $2::text`),
+
+		closeRoot: q(`
+update {schema}.roots set state = 'closed', revision = revision + 1
+where keyring = $1::text and purpose = $2::text and version = $3::bigint and state <> 'destroyed'`),
+
+		updateRoot: q(updateRoot),
 
 		insertKey: q(insertKey),
 
-		updateKey: q(`
-update {schema}.keys set algorithm = @algorithm::text, state = @state::text, created_at = @created_at::timestamptz,
-	activate_at = @activate_at::timestamptz, root_id = @root::bigint, wrapped = @wrapped::bytea, revision = revision + 1
-where keyring = @keyring::text and scope = @scope::text and purpose = @purpose::text and version = @version::bigint
-	and key_id = @id::bigint and revision = @revision::bigint`),
+		updateKey: q(updateKey),
+
+		loadUnder: q(`
+select keyring, scope, purpose, version, key_id, algorithm, state, created_at, activate_at, root_id, wrapped, revision
+from {schema}.keys
+where keyring = $1::text and purpose = $2::text and root_id = $3::bigint and key_id > $4::bigint
+order by key_id limit $5::bigint`),
 
 		erased: q(`select exists (select from {schema}.scopes where keyring = $1::text and scope = $2::text and erased_at is not null)`),
 
@@ -67,6 +75,37 @@ on conflict (keyring, scope) do update set erased_at = excluded.erased_at where 
 	}
 }
 
+// updateRoot lets a root become destroyed only when it is closed and no key is
+// under it. Its own snapshot suffices: whoever puts a key under a root holds the
+// root's row, open, until the commit (insertKey, updateKey), so that all of them
+// came before the commit that closed it, which this statement sees.
+const updateRoot = `
+update {schema}.roots set wraps = @wraps::jsonb, state = @state::text, revision = revision + 1
+where keyring = @keyring::text and key_id = @id::bigint and revision = @revision::bigint
+	and case @state::text
+		when 'open' then state = 'open'
+		when 'closed' then state in ('open', 'closed')
+		when 'destroyed' then state = 'destroyed' or state = 'closed'
+			and exists (select from {schema}.roots newer where newer.keyring = roots.keyring and newer.purpose = roots.purpose and newer.version > roots.version)
+			and not exists (select from {schema}.keys k where k.keyring = roots.keyring and k.purpose = roots.purpose and k.root_id = roots.key_id)
+		else false
+	end`
+
+// updateKey leaves the root alone, or moves the key to the newest root, which
+// it then locks and looks at anew as insertKey does.
+const updateKey = `
+with root as (
+	select key_id from {schema}.roots
+	where keyring = @keyring::text and purpose = @purpose::text and key_id = @root::bigint and state = 'open'
+		and version = (select max(version) from {schema}.roots where keyring = @keyring::text and purpose = @purpose::text)
+	for share
+)
+update {schema}.keys set algorithm = @algorithm::text, state = @state::text, created_at = @created_at::timestamptz,
+	activate_at = @activate_at::timestamptz, root_id = @root::bigint, wrapped = @wrapped::bytea, revision = revision + 1
+where keyring = @keyring::text and scope = @scope::text and purpose = @purpose::text and version = @version::bigint
+	and key_id = @id::bigint and revision = @revision::bigint
+	and (root_id = @root::bigint or exists (select from root))`
+
 // insertKey checks and inserts in one statement. At READ COMMITTED all of it
 // sees one snapshot, taken before it waits for anybody; what others commit
 // after that must be noticed by locks and indexes. Each condition in turn:
@@ -74,8 +113,8 @@ on conflict (keyring, scope) do update set erased_at = excluded.erased_at where 
 //   - Open root: FOR SHARE waits for a transaction that changes the root's row,
 //     then looks at the row's new version again (the WHERE is evaluated anew),
 //     and keeps the row from changing until the key is committed.
-//   - Newest root: who adds a root must first update the newest one's row
-//     (to close it), and so comes before this statement or after it.
+//   - Newest root: who adds a root first updates the newest one's row, to close
+//     it (Store.InsertRoot), and so comes before this statement or after it.
 //   - Tombstone: a NOT EXISTS would look at the snapshot, and miss a tombstone
 //     that was committed while the statement waited. ON CONFLICT DO UPDATE looks
 //     at the latest version of the scope's row, whatever the snapshot, and locks it:

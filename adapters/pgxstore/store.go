@@ -5,9 +5,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/sealfield/sealfield/keyring"
@@ -165,6 +167,35 @@ func (s *Store) Create(ctx context.Context, roots []keyring.Root) error {
 	}))
 }
 
+// InsertRoot implements keyring.Store.
+func (s *Store) InsertRoot(ctx context.Context, root keyring.Root) error {
+	args, err := newRootArgs(root)
+	if err != nil {
+		return err
+	}
+	err = pgx.BeginTxFunc(ctx, s.pool, readCommitted, func(tx pgx.Tx) error {
+		// The newest root is closed before anything is looked at: that waits
+		// for keys that are being put under it, and for others who add a root.
+		tag, err := tx.Exec(ctx, s.queries.closeRoot, root.Keyring, string(root.Purpose), root.Version-1)
+		if err != nil {
+			return err
+		}
+		var next bool
+		if err := tx.QueryRow(ctx, s.queries.nextRoot, root.Keyring, string(root.Purpose), root.Version).Scan(&next); err != nil {
+			return err
+		}
+		if tag.RowsAffected() != 1 || !next {
+			return keyring.ErrConflict
+		}
+		_, err = tx.Exec(ctx, s.queries.insertRoot, args)
+		return err
+	})
+	if errors.Is(err, keyring.ErrConflict) {
+		return conflict("insert root")
+	}
+	return failed("insert root", err)
+}
+
 // UpdateRoot implements keyring.Store.
 func (s *Store) UpdateRoot(ctx context.Context, root keyring.Root) error {
 	args, err := rootArgs("update root", root)
@@ -196,14 +227,49 @@ func (s *Store) InsertKey(ctx context.Context, key keyring.Key) error {
 	return err
 }
 
-// UpdateKey implements keyring.Store.
-func (s *Store) UpdateKey(ctx context.Context, key keyring.Key) error {
-	if err := checkText("update key", key.Keyring, key.Scope, string(key.Purpose), string(key.Algorithm), string(key.State)); err != nil {
-		return err
+// UpdateKeys implements keyring.Store.
+func (s *Store) UpdateKeys(ctx context.Context, keys []keyring.Key) error {
+	batch := &pgx.Batch{}
+	updated := 0
+	// In one order for all callers, so that none waits for another's row
+	// while it holds one that the other waits for.
+	for _, k := range slices.SortedFunc(slices.Values(keys), func(a, b keyring.Key) int { return cmp.Compare(a.ID, b.ID) }) {
+		if err := checkText("update keys", k.Keyring, k.Scope, string(k.Purpose), string(k.Algorithm), string(k.State)); err != nil {
+			return err
+		}
+		args := keyArgs(k)
+		args["revision"] = k.Revision
+		batch.Queue(s.queries.updateKey, args).Exec(func(tag pgconn.CommandTag) error {
+			updated += int(tag.RowsAffected())
+			return nil
+		})
 	}
-	args := keyArgs(key)
-	args["revision"] = key.Revision
-	return s.writeOne(ctx, "update key", s.queries.updateKey, args)
+	err := pgx.BeginTxFunc(ctx, s.pool, readCommitted, func(tx pgx.Tx) error {
+		if err := tx.SendBatch(ctx, batch).Close(); err != nil {
+			return err
+		}
+		if updated != len(keys) {
+			return keyring.ErrConflict
+		}
+		return nil
+	})
+	if errors.Is(err, keyring.ErrConflict) {
+		return conflict("update keys")
+	}
+	return failed("update keys", err)
+}
+
+// LoadUnder implements keyring.Store.
+func (s *Store) LoadUnder(ctx context.Context, root keyring.Root, after keyring.KeyID, limit int) ([]keyring.Key, error) {
+	if err := checkText("load under", root.Keyring, string(root.Purpose)); err != nil {
+		return nil, err
+	}
+	rows, err := s.pool.Query(ctx, s.queries.loadUnder, root.Keyring, string(root.Purpose), int64(root.ID), int64(after), limit)
+	if err != nil {
+		return nil, failed("load under", err)
+	}
+	keys, err := pgx.CollectRows(rows, scanKey)
+	return keys, failed("load under", err)
 }
 
 // EraseScope implements keyring.Store.

@@ -344,7 +344,7 @@ func TestMigrate(t *testing.T) {
 	require.ErrorContains(t, err, "run Store.Migrate")
 	for _, err := range []error{
 		s.Create(ctx, []keyring.Root{aRoot(keyring.Index)}), s.InsertKey(ctx, aKey(aRoot(keyring.Index), "a", 1)),
-		s.UpdateKey(ctx, aKey(aRoot(keyring.Index), "a", 1)), s.EraseScope(ctx, "app", "a"),
+		s.UpdateKeys(ctx, []keyring.Key{aKey(aRoot(keyring.Index), "a", 1)}), s.EraseScope(ctx, "app", "a"),
 	} {
 		require.ErrorContains(t, err, "run Store.Migrate")
 	}
@@ -397,7 +397,7 @@ func TestLeastPrivilege(t *testing.T) {
 	require.NoError(t, w.Migrate(ctx), "nothing to do")
 	key := aKey(root, "a", 1)
 	require.NoError(t, w.InsertKey(ctx, key))
-	require.NoError(t, w.UpdateKey(ctx, key))
+	require.NoError(t, w.UpdateKeys(ctx, []keyring.Key{key}))
 	require.NoError(t, w.EraseScope(ctx, "app", "a"))
 	require.ErrorIs(t, w.InsertKey(ctx, aKey(root, "a", 2)), keyring.ErrErased)
 	require.ErrorIs(t, w.Create(ctx, []keyring.Root{{Keyring: "new", Purpose: keyring.Index, Version: 1, ID: randomID(), State: keyring.RootOpen, Check: make([]byte, 32)}}), keyring.ErrDenied)
@@ -407,7 +407,7 @@ func TestLeastPrivilege(t *testing.T) {
 	require.NoError(t, err)
 	require.Len(t, l.Keys, 1)
 	require.ErrorIs(t, r.InsertKey(ctx, aKey(root, "b", 1)), keyring.ErrDenied)
-	require.ErrorIs(t, r.UpdateKey(ctx, existing), keyring.ErrDenied)
+	require.ErrorIs(t, r.UpdateKeys(ctx, []keyring.Key{existing}), keyring.ErrDenied)
 	require.ErrorIs(t, r.EraseScope(ctx, "app", "b"), keyring.ErrDenied)
 
 	watchCtx, cancel := context.WithCancel(ctx)

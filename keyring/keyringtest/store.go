@@ -35,8 +35,14 @@ func TestStore(t *testing.T, open func(t testing.TB) keyring.Store) {
 		"InsertKey: ids are new":         testInsertIDs,
 		"InsertKey races for a version":  testInsertRace,
 		"InsertKey races for an id":      testInsertIDRace,
-		"UpdateKey":                      testUpdate,
-		"UpdateKey races":                testUpdateRace,
+		"UpdateKeys":                     testUpdate,
+		"UpdateKeys races":               testUpdateRace,
+		"UpdateKeys: all or nothing":     testUpdateMany,
+		"UpdateKeys of many races":       testUpdateManyRace,
+		"InsertRoot":                     testInsertRoot,
+		"InsertRoot races InsertKey":     testInsertRootRace,
+		"UpdateRoot destroys":            testDestroyRoot,
+		"LoadUnder":                      testLoadUnder,
 		"EraseScope":                     testErase,
 		"EraseScope races InsertKey":     testEraseRace,
 		"slices belong to their callers": testSlices,
@@ -274,7 +280,7 @@ func testLoadOneMoment(t *testing.T, s keyring.Store) {
 			for v := 1; v <= 30; v++ {
 				k := first
 				k.Wrapped, k.Revision = fmt.Append(nil, v), int64(v)
-				if err := s.UpdateKey(t.Context(), k); err != nil {
+				if err := s.UpdateKeys(t.Context(), []keyring.Key{k}); err != nil {
 					return err
 				}
 				if v == 15 {
@@ -379,7 +385,7 @@ func testInsertIDs(t *testing.T, s keyring.Store) {
 	require.ErrorIs(t, s.InsertKey(ctx, again), keyring.ErrConflict)
 
 	k.State, k.Wrapped = keyring.KeyDestroyed, someBytes(33)
-	require.NoError(t, s.UpdateKey(ctx, k))
+	require.NoError(t, s.UpdateKeys(ctx, []keyring.Key{k}))
 	require.ErrorIs(t, s.InsertKey(ctx, again), keyring.ErrConflict, "the id of a destroyed key")
 	for _, r := range load(t, s).Roots {
 		again.ID = r.ID
@@ -516,18 +522,18 @@ func testUpdate(t *testing.T, s keyring.Store) {
 		bad := k
 		bad.State = keyring.KeySuspended
 		change(&bad)
-		require.ErrorIs(t, s.UpdateKey(ctx, bad), keyring.ErrConflict, name)
+		require.ErrorIs(t, s.UpdateKeys(ctx, []keyring.Key{bad}), keyring.ErrConflict, name)
 	}
 	require.ElementsMatch(t, []keyring.Key{k, other}, load(t, s, targetOf(k), targetOf(other)).Keys)
 
 	k.State, k.Algorithm, k.Wrapped = keyring.KeyCompromised, keyring.AES256GCM, someBytes(33)
 	k.CreatedAt, k.ActivateAt = micro(k.CreatedAt.Add(-time.Hour)), micro(k.ActivateAt.Add(time.Hour))
-	require.NoError(t, s.UpdateKey(ctx, k))
-	require.ErrorIs(t, s.UpdateKey(ctx, k), keyring.ErrConflict, "the revision is used up")
+	require.NoError(t, s.UpdateKeys(ctx, []keyring.Key{k}))
+	require.ErrorIs(t, s.UpdateKeys(ctx, []keyring.Key{k}), keyring.ErrConflict, "the revision is used up")
 	k.Revision = 2
 	require.ElementsMatch(t, []keyring.Key{k, other}, load(t, s, targetOf(k), targetOf(other)).Keys)
 	require.NoError(t, s.EraseScope(ctx, storeName, "a"))
-	require.NoError(t, s.UpdateKey(ctx, k), "a tombstone does not keep keys from being destroyed")
+	require.NoError(t, s.UpdateKeys(ctx, []keyring.Key{k}), "a tombstone does not keep keys from being destroyed")
 }
 
 func testUpdateRace(t *testing.T, s keyring.Store) {
@@ -541,7 +547,7 @@ func testUpdateRace(t *testing.T, s keyring.Store) {
 			mine := k
 			mine.Wrapped = someBytes(65)
 			wrapped[i] = mine.Wrapped
-			return s.UpdateKey(t.Context(), mine)
+			return s.UpdateKeys(t.Context(), []keyring.Key{mine})
 		})
 		k.Wrapped = wrapped[onlyWinner(t, errs, keyring.ErrConflict)]
 		k.Revision++
@@ -643,10 +649,10 @@ func testSlices(t *testing.T, s keyring.Store) {
 	require.Equal(t, []keyring.Key{wantKey}, load(t, s, targetOf(k)).Keys, "InsertKey kept a slice")
 
 	k = cloneKey(wantKey)
-	require.NoError(t, s.UpdateKey(ctx, k))
+	require.NoError(t, s.UpdateKeys(ctx, []keyring.Key{k}))
 	clear(k.Wrapped)
 	wantKey.Revision = 2
-	require.Equal(t, []keyring.Key{wantKey}, load(t, s, targetOf(k)).Keys, "UpdateKey kept a slice")
+	require.Equal(t, []keyring.Key{wantKey}, load(t, s, targetOf(k)).Keys, "UpdateKeys kept a slice")
 
 	given := cloneRoot(want)
 	require.NoError(t, s.UpdateRoot(ctx, given))
@@ -702,8 +708,11 @@ func testCancelled(t *testing.T, s keyring.Store) {
 		require.NotErrorIs(t, err, keyring.ErrNotFound, "absence must not be reported because a read failed")
 		require.ErrorIs(t, s.Create(ctx, []keyring.Root{newRoot("other", keyring.Index)}), ctx.Err())
 		require.ErrorIs(t, s.UpdateRoot(ctx, root), ctx.Err())
+		require.ErrorIs(t, s.InsertRoot(ctx, nextRoot(root)), ctx.Err())
+		_, err = s.LoadUnder(ctx, root, 0, 1)
+		require.ErrorIs(t, err, ctx.Err())
 		require.ErrorIs(t, s.InsertKey(ctx, newKey(root, "b")), ctx.Err())
-		require.ErrorIs(t, s.UpdateKey(ctx, k), ctx.Err())
+		require.ErrorIs(t, s.UpdateKeys(ctx, []keyring.Key{k}), ctx.Err())
 		require.ErrorIs(t, s.EraseScope(ctx, storeName, "a"), ctx.Err())
 	}
 	l := load(t, s, targetOf(k), keyring.Target{Scope: "b", Purpose: k.Purpose})
@@ -745,8 +754,8 @@ func testWatch(t *testing.T, s keyring.Store) {
 		require.NoError(t, change())
 		await(what)
 	}
-	require.NoError(t, s.UpdateKey(ctx, k))
-	await("UpdateKey")
+	require.NoError(t, s.UpdateKeys(ctx, []keyring.Key{k}))
+	await("UpdateKeys")
 	cancel()
 	select {
 	case <-returned:

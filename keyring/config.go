@@ -1,6 +1,7 @@
 package keyring
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -47,6 +48,21 @@ type Config struct {
 	// that exist keep theirs. Defaults to XAES256GCM.
 	Algorithm Algorithm
 
+	// RotateEvery makes this process rotate keys of purpose Encryption, those
+	// that it has in memory, in time for the next to be active when one has
+	// been for this long by the store's clock. Any number of processes may
+	// do it: they make one key. It needs the right to insert keys in the
+	// store. Less than twice the PropagationDelay is refused. Zero means
+	// never. Keys of other purposes never rotate by themselves: their rows
+	// have to be written anew, see package token.
+	RotateEvery time.Duration
+
+	// NewScopesPerMinute bounds the first keys that this process makes for
+	// scopes, one per scope and purpose: a caller that makes scopes up must
+	// not fill the store. More are refused with ErrUnavailable. Defaults to
+	// 10,000.
+	NewScopesPerMinute int
+
 	// PropagationDelay is how long a rotated key is known before it
 	// encrypts, so that every process has loaded it by then. Whole
 	// microseconds. Zero means 10 minutes at Create, as stored at Open.
@@ -85,6 +101,7 @@ const (
 	defaultDecryptGrace     = 24 * time.Hour
 	defaultRefreshEvery     = time.Minute
 	defaultTimeout          = 5 * time.Second
+	defaultNewScopes        = 10_000
 )
 
 var validName = regexp.MustCompile(`^[a-z0-9][a-z0-9._-]{0,62}$`)
@@ -136,13 +153,17 @@ func (c *Config) validate() error {
 	}
 	for field, d := range map[string]time.Duration{
 		"PropagationDelay": c.PropagationDelay, "EncryptGrace": c.EncryptGrace,
-		"DecryptGrace": c.DecryptGrace, "RefreshEvery": c.RefreshEvery, "Timeout": c.Timeout,
+		"DecryptGrace": c.DecryptGrace, "RefreshEvery": c.RefreshEvery, "RotateEvery": c.RotateEvery, "Timeout": c.Timeout,
 	} {
 		if d < 0 || d%time.Microsecond != 0 {
 			return fmt.Errorf("keyring: Config.%s of %v is no positive number of whole microseconds", field, d)
 		}
 	}
 	setDefault(&c.Timeout, defaultTimeout)
+	if c.NewScopesPerMinute < 0 {
+		return fmt.Errorf("keyring: Config.NewScopesPerMinute of %d is negative", c.NewScopesPerMinute)
+	}
+	c.NewScopesPerMinute = cmp.Or(c.NewScopesPerMinute, defaultNewScopes)
 	if c.Logger == nil {
 		c.Logger = slog.Default()
 	}
@@ -195,6 +216,13 @@ func (c *Config) refreshEvery(s Settings) (time.Duration, error) {
 		return min(defaultRefreshEvery, most, s.EncryptGrace/2, s.DecryptGrace/2), nil
 	}
 	return c.RefreshEvery, nil
+}
+
+func (c *Config) checkRotateEvery(s Settings) error {
+	if c.RotateEvery != 0 && c.RotateEvery < 2*s.PropagationDelay {
+		return fmt.Errorf("keyring: %s: Config.RotateEvery of %v is less than twice the PropagationDelay of %v", c.Name, c.RotateEvery, s.PropagationDelay)
+	}
+	return nil
 }
 
 func setDefault(d *time.Duration, value time.Duration) {

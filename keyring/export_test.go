@@ -153,7 +153,7 @@ func SetState(ctx context.Context, kr *Keyring, t Target, id KeyID, state KeySta
 		return err
 	}
 	if row.State = state; state == KeyDestroyed {
-		dek = nil
+		dek = kr.newTombstone("a test")
 	}
 	rk.wrap(&row, dek)
 	return kr.store.UpdateKeys(ctx, []Key{row})

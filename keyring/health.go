@@ -1,6 +1,7 @@
 package keyring
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -30,6 +31,11 @@ type Health struct {
 	// would allow, and why: rows that were edited or vanished, root keys
 	// that can not be unwrapped.
 	Refused []string `json:",omitempty"`
+
+	// Missing are the keys in memory that vanished from the store without a
+	// tombstone, as after a restore from an older backup. They decrypt as
+	// long as this process lives: bring their rows back before it ends.
+	Missing []KeyInfo `json:",omitempty"`
 
 	err error
 }
@@ -97,12 +103,13 @@ func (kr *Keyring) Health() Health {
 		h.Roots = append(h.Roots, kr.rootHealth(r, now))
 	}
 	for _, e := range kr.entries() {
-		for _, k := range e.keys.Load().keys {
-			switch {
-			case k.doubt != nil:
-				h.Refused = append(h.Refused, k.doubt.Error())
-			case !k.authentic:
-				h.Refused = append(h.Refused, k.err.Error())
+		s := e.keys.Load()
+		for _, k := range s.keys {
+			if err := k.bad(); err != nil {
+				h.Refused = append(h.Refused, err.Error())
+			}
+			if errors.Is(k.doubt, ErrVanished) {
+				h.Missing = append(h.Missing, kr.info(s, k))
 			}
 		}
 	}
@@ -131,6 +138,9 @@ func (kr *Keyring) kmsHealth(now time.Duration) (all []KMSHealth) {
 func (kr *Keyring) rootHealth(r root, now time.Duration) RootHealth {
 	h := RootHealth{Purpose: r.row.Purpose, Version: r.row.Version, ID: r.row.ID.String(), State: r.row.State, CreatedAt: r.row.CreatedAt,
 		Wraps: wrappedBy(r.row.Wraps), Unwrapped: r.key != nil, Error: text(r.failed)}
+	if h.State == RootDestroyed {
+		return h
+	}
 	for _, uri := range slices.Concat(uris(r.row.Wraps), kekURIs(kr.keks[r.row.Purpose])) {
 		if !slices.Contains(h.Wraps, uri) && !slices.Contains(h.Missing, uri) {
 			h.Missing = append(h.Missing, uri)

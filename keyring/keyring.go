@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -25,6 +26,8 @@ type Keyring struct {
 	settings     Settings
 	algorithm    Algorithm
 	refreshEvery time.Duration
+	rotateEvery  time.Duration // zero: never
+	scopeRate    int           // new scopes per minute
 	timeout      time.Duration
 	log          *slog.Logger
 	start        time.Time // of the monotonic clock
@@ -36,12 +39,15 @@ type Keyring struct {
 	scopes    [4]scopeMap
 
 	cached atomic.Int64 // bytes in caches, at most maxCache
+	erased atomic.Int64 // mono() when this process last wrote a tombstone
 
 	roots     roots
 	loads     flight.Group[Target, *entry]
 	colds     flight.Group[Target, *entry] // around loads, for targets not in memory
 	firstKeys flight.Group[Target, struct{}]
 	refreshes flight.Group[struct{}, struct{}]
+
+	rotateFailed error // of the last rotation by age; of upkeep alone
 
 	mu        sync.Mutex
 	offset    time.Duration // the store's clock is at least offset + mono()
@@ -50,6 +56,7 @@ type Keyring struct {
 	refusal   error         // of the last refresh, if it failed or refused rows
 	watching  bool          // the store tells of changes
 	slots     map[string]int
+	newScopes bucket
 
 	ctx  context.Context // ends at Close
 	stop context.CancelCauseFunc
@@ -95,15 +102,24 @@ func (kr *Keyring) create(ctx context.Context) error {
 		}
 		return fmt.Errorf("keyring: create %s: %w", kr.name, err)
 	}
-	rows, err := kr.newRoots(ctx)
-	if err != nil {
+	var made []madeRoot
+	var rows []Root
+	for _, p := range purposes {
+		id := newKeyID()
+		for slices.ContainsFunc(rows, func(r Root) bool { return r.ID == id }) {
+			id = newKeyID()
+		}
+		r, err := kr.newRoot(ctx, p, 1, id, time.Now())
+		if err != nil {
+			return fmt.Errorf("keyring: create %s: %w", kr.name, err)
+		}
+		made, rows = append(made, r), append(rows, r.row)
+	}
+	if err := kr.write(ctx, func(ctx context.Context) error { return kr.store.Create(ctx, rows) }); err != nil {
 		return fmt.Errorf("keyring: create %s: %w", kr.name, err)
 	}
-	_, err = bounded(ctx, kr.timeout, func(ctx context.Context) (struct{}, error) {
-		return struct{}{}, kr.store.Create(ctx, rows)
-	})
-	if err != nil {
-		return fmt.Errorf("keyring: create %s: %w", kr.name, storeError(err))
+	for _, r := range made {
+		kr.roots.add(r, kr.mono())
 	}
 	return kr.begin(ctx)
 }
@@ -161,12 +177,15 @@ func OpenOrCreate(ctx context.Context, cfg Config) (*Keyring, error) {
 
 func newKeyring(cfg Config, settings Settings) (*Keyring, error) {
 	every, err := cfg.refreshEvery(settings)
+	if err == nil {
+		err = cfg.checkRotateEvery(settings)
+	}
 	if err != nil {
 		return nil, err
 	}
 	kr := &Keyring{
 		name: cfg.Name, store: cfg.Store, keks: newKEKs(&cfg), allowMissing: cfg.AllowMissingWraps, settings: settings, algorithm: cfg.Algorithm,
-		refreshEvery: every, timeout: cfg.Timeout, log: cfg.Logger, start: time.Now(), slots: make(map[string]int),
+		refreshEvery: every, rotateEvery: cfg.RotateEvery, scopeRate: cfg.NewScopesPerMinute, timeout: cfg.Timeout, log: cfg.Logger, start: time.Now(), slots: make(map[string]int),
 	}
 	kr.ctx, kr.stop = context.WithCancelCause(context.Background())
 	return kr, nil
@@ -361,13 +380,23 @@ func (kr *Keyring) setWatching(is bool) {
 	kr.mu.Unlock()
 }
 
-// check refuses calls after Close, unknown purposes and wrong scopes.
-func (kr *Keyring) check(t Target) error {
+// checkPurpose refuses calls after Close and unknown purposes.
+func (kr *Keyring) checkPurpose(p Purpose) error {
 	switch {
 	case kr.isClosed():
 		return fmt.Errorf("keyring: %s: %w", kr.name, ErrClosed)
-	case !t.Purpose.valid():
-		return fmt.Errorf("keyring: %s: no such purpose: %q", kr.name, t.Purpose)
+	case !p.valid():
+		return fmt.Errorf("keyring: %s: no such purpose: %q", kr.name, p)
+	}
+	return nil
+}
+
+// check refuses what checkPurpose does, and wrong scopes.
+func (kr *Keyring) check(t Target) error {
+	if err := kr.checkPurpose(t.Purpose); err != nil {
+		return err
+	}
+	switch {
 	case kr.settings.Scoped && t.Scope == "":
 		return fmt.Errorf("keyring: %s: %w: the keyring is scoped and the scope is empty", kr.name, ErrScope)
 	case !kr.settings.Scoped && t.Scope != "":
@@ -403,7 +432,7 @@ func (kr *Keyring) entry(p Purpose, scope string) *entry {
 }
 
 // keep publishes e, unless its target has an entry already, which it returns, or
-// e was evicted or dropped: then it returns nil.
+// e was evicted or dropped, or is outdated: then it returns nil.
 func (kr *Keyring) keep(e *entry) *entry {
 	i := e.target.Purpose.index()
 	if !kr.settings.Scoped {
@@ -418,7 +447,7 @@ func (kr *Keyring) keep(e *entry) *entry {
 		kr.only[i].Store(e)
 		return e
 	}
-	kept, evicted := kr.scopes[i].add(e, maxScopes)
+	kept, evicted := kr.scopes[i].add(e, maxScopes, &kr.erased)
 	if evicted != nil {
 		evicted.close()
 	}
@@ -491,6 +520,15 @@ func bounded[T any](parent context.Context, limit time.Duration, f func(context.
 			return zero, context.Cause(ctx)
 		}
 	}
+}
+
+// write runs a change of the store with the keyring's time limit.
+func (kr *Keyring) write(ctx context.Context, f func(context.Context) error) error {
+	_, err := bounded(ctx, kr.timeout, func(ctx context.Context) (struct{}, error) { return struct{}{}, f(ctx) })
+	if err != nil {
+		return storeError(err)
+	}
+	return nil
 }
 
 // storeError makes every failure of a store a typed one.

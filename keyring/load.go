@@ -12,7 +12,7 @@ import (
 	"github.com/sealfield/sealfield/internal/secret"
 )
 
-const loadBatch = 1000 // targets per Store.Load of a refresh
+const loadBatch = 1000 // targets per Store.Load of a refresh or a Preload
 
 // loadStore reads the store, takes over its clock and merges the roots. The
 // returned error may come with what was loaded: then it is about single roots.
@@ -44,11 +44,24 @@ func (kr *Keyring) load(ctx context.Context, targets []Target) (roots, err error
 		t := Target{k.Scope, k.Purpose}
 		rows[t] = append(rows[t], k)
 	}
+	var again []Target
 	for _, t := range targets {
-		err = errors.Join(err, kr.merge(ctx, t, rows[t], loaded.Erased[t.Scope], asOf))
+		failed := kr.merge(ctx, t, rows[t], loaded.Erased[t.Scope], asOf)
+		if failed == errOutdated {
+			again, failed = append(again, t), nil
+		}
+		err = errors.Join(err, failed)
+	}
+	if again != nil {
+		_, failed := kr.load(ctx, again)
+		err = errors.Join(err, failed)
 	}
 	return roots, err
 }
+
+// errOutdated says that a scope was erased since the load began, perhaps the one
+// that it was about.
+var errOutdated = errors.New("keyring: load again")
 
 // joinLoad loads one target, together with everybody else who wants it now, and
 // returns its entry, or nil if it has no key. What is wrong with single keys is
@@ -106,8 +119,11 @@ func (kr *Keyring) merge(ctx context.Context, t Target, rows []Key, erased bool,
 		kr.drop(e) // it may be an entry that says that there is no key
 		return failed
 	}
-	if kr.keep(e) != e {
+	if kept := kr.keep(e); kept != e {
 		e.close()
+		if kept == nil && kr.settings.Scoped && e.outdated(&kr.erased) {
+			return errOutdated
+		}
 		return kr.merge(ctx, t, rows, erased, asOf)
 	}
 	if kr.isClosed() {
@@ -145,12 +161,12 @@ func (kr *Keyring) update(ctx context.Context, e *entry, rows []Key, erased bool
 		}
 		gone := *k
 		if k.seen < asOf {
-			gone.doubt = keyError(&k.row, fmt.Errorf("%w: the row is gone", ErrTampered))
+			gone.doubt = keyError(&k.row, ErrVanished)
 		}
 		failed = errors.Join(failed, kr.report(k, &gone))
 		keys = append(keys, &gone)
 	}
-	if outage && len(old.keys) == 0 {
+	if outage && len(old.keys) == 0 && !erased {
 		return failed, true
 	}
 	tombstone := old.erased
@@ -264,6 +280,7 @@ func (kr *Keyring) open(ctx context.Context, row Key, asOf time.Duration) *dek {
 	switch {
 	case row.State == KeyDestroyed:
 		k.err = keyError(&row, ErrErased)
+		k.destroyedAt, k.destroyedBy, _ = parseTombstone(bytes)
 	case row.State == KeySuspended:
 		k.err = keyError(&row, ErrSuspended)
 	case row.State != KeyEnabled && row.State != KeyCompromised,

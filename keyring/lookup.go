@@ -204,10 +204,26 @@ const (
 )
 
 type unknownIDs struct {
-	mu     sync.Mutex
-	since  map[KeyID]time.Duration
-	bucket float64 // tokens
-	filled time.Duration
+	mu    sync.Mutex
+	since map[KeyID]time.Duration
+	bucket
+}
+
+// bucket limits how often something happens. The zero value is full.
+type bucket struct {
+	missing float64 // tokens
+	filled  time.Duration
+}
+
+// take takes a token, of which there are at most burst and rate more per second.
+func (b *bucket) take(now time.Duration, rate, burst float64) bool {
+	b.missing = max(0, b.missing-(now-b.filled).Seconds()*rate)
+	b.filled = now
+	if b.missing+1 > burst {
+		return false
+	}
+	b.missing++
+	return true
 }
 
 // mayFetch says whether the store may be asked for id now. The answer
@@ -219,15 +235,9 @@ func (e *entry) mayFetch(id KeyID, now time.Duration) error {
 	if since, ok := u.since[id]; ok && now-since < unknownFor {
 		return ErrUnknownKey
 	}
-	if u.filled == 0 {
-		u.bucket, u.filled = unknownBurst, now
-	}
-	u.bucket = min(unknownBurst, u.bucket+(now-u.filled).Seconds()*unknownRate)
-	u.filled = now
-	if u.bucket < 1 {
+	if !u.take(now, unknownRate, unknownBurst) {
 		return fmt.Errorf("%w: too many unknown key ids", ErrUnavailable)
 	}
-	u.bucket--
 	return nil
 }
 

@@ -42,8 +42,8 @@ type RewrappedRoot struct {
 	Err     error    // why nothing was changed
 }
 
-// Rewrap has every root key of the keyring, old versions included, wrapped by
-// all KMSs of the Config, and with Remove by no others. The keys below the
+// Rewrap has every root key of the keyring, old versions included unless they
+// are destroyed, wrapped by all KMSs of the Config, and with Remove by no others. The keys below the
 // roots, and all data, stay as they are: the number of KMS calls depends on the
 // number of root versions alone (at most one Unwrap, and a Wrap and an Unwrap
 // for each KMS).
@@ -67,6 +67,9 @@ func (kr *Keyring) Rewrap(ctx context.Context, opts RewrapOptions) (RewrapReport
 	}
 	var failed []error
 	for _, r := range kr.roots.all() {
+		if r.row.State == RootDestroyed {
+			continue
+		}
 		done := kr.rewrapRoot(ctx, r.row.ID, opts)
 		report.Roots = append(report.Roots, done)
 		failed = append(failed, done.Err)
@@ -80,7 +83,7 @@ func (kr *Keyring) Rewrap(ctx context.Context, opts RewrapOptions) (RewrapReport
 // rewrapRoot does one root, again if others changed it meanwhile.
 func (kr *Keyring) rewrapRoot(ctx context.Context, id KeyID, opts RewrapOptions) RewrappedRoot {
 	var done RewrappedRoot
-	for range 10 {
+	for range maxTries {
 		r, _ := kr.roots.get(id)
 		keks := kr.keks[r.row.Purpose]
 		add, remove := rewrapPlan(&r.row, keks, opts.Remove)
@@ -180,11 +183,8 @@ func (kr *Keyring) proveWrap(ctx context.Context, keks []*kek, w Wrap, r *Root, 
 
 // updateRoot writes the wraps of a root and takes over what the store has then.
 func (kr *Keyring) updateRoot(ctx context.Context, r Root) error {
-	_, err := bounded(ctx, kr.timeout, func(ctx context.Context) (struct{}, error) {
-		return struct{}{}, kr.store.UpdateRoot(ctx, r)
-	})
-	if err != nil {
-		return rootError(&r, storeError(err))
+	if err := kr.write(ctx, func(ctx context.Context) error { return kr.store.UpdateRoot(ctx, r) }); err != nil {
+		return rootError(&r, err)
 	}
 	if _, err := kr.loadStore(ctx, nil); err != nil && !isKeyError(err) {
 		return err

@@ -135,7 +135,7 @@ func (kr *Keyring) mergeRoots(rows []Root, asOf time.Duration) error {
 	}
 	for id, r := range rs.byID {
 		if !present[id] && r.seen < asOf {
-			refused = append(refused, rootError(&r.row, fmt.Errorf("%w: the row is gone", ErrTampered)))
+			refused = append(refused, rootError(&r.row, ErrVanished))
 			if r.key == nil { // it may never have been genuine: say it once
 				delete(rs.byID, id)
 			}
@@ -160,6 +160,8 @@ func (kr *Keyring) rootKey(ctx context.Context, id KeyID, since time.Duration) (
 		return nil, fmt.Errorf("%w: its root key %s is not in the store", ErrTampered, id)
 	case r.key != nil:
 		return r.key, nil
+	case r.row.State == RootDestroyed:
+		return nil, rootError(&r.row, fmt.Errorf("%w: it is destroyed", ErrTampered))
 	case r.failed != nil && r.failedAt > since:
 		return nil, r.failed
 	}
@@ -191,49 +193,38 @@ func (kr *Keyring) unwrapRoot(r *Root) (*rootKey, error) {
 	return key, nil
 }
 
-// newRoots makes the first root of each purpose and wraps it with every KMS.
-func (kr *Keyring) newRoots(ctx context.Context) ([]Root, error) {
-	var rows []Root
-	taken := make(map[KeyID]bool)
-	for _, p := range Purposes() {
-		r := Root{Keyring: kr.name, Purpose: p, Version: 1, ID: newKeyID(), State: RootOpen,
-			CreatedAt: wholeMicros(time.Now()), Settings: kr.settings, Revision: 1}
-		for taken[r.ID] {
-			r.ID = newKeyID()
-		}
-		taken[r.ID] = true
-		if err := kr.fillRoot(ctx, &r); err != nil {
-			return nil, err
-		}
-		rows = append(rows, r)
-	}
-	return rows, nil
+// madeRoot is a root key that this process has made.
+type madeRoot struct {
+	row Root
+	key *rootKey
+	at  time.Duration // when the KMSs were asked to wrap it
 }
 
-// fillRoot gives the row its secret: check value, wraps, and the wrapping key
-// in this process's memory.
-func (kr *Keyring) fillRoot(ctx context.Context, r *Root) error {
-	asOf := kr.mono()
+// newRoot makes a root key and has it wrapped by every KMS of the purpose.
+func (kr *Keyring) newRoot(ctx context.Context, p Purpose, version int, id KeyID, createdAt time.Time) (madeRoot, error) {
+	made := madeRoot{at: kr.mono(), row: Root{Keyring: kr.name, Purpose: p, Version: version, ID: id, State: RootOpen,
+		CreatedAt: wholeMicros(createdAt), Settings: kr.settings, Revision: 1}}
 	secret := newSecret()
 	defer clear(secret)
 	var err error
-	if r.Check, err = rootCheck(secret, r); err != nil {
-		return err
+	if made.row.Check, err = rootCheck(secret, &made.row); err != nil {
+		return made, err
 	}
-	if err := kr.wrapByAll(ctx, secret, r); err != nil {
-		return err
+	if err := kr.wrapByAll(ctx, secret, &made.row); err != nil {
+		return made, err
 	}
-	key, err := newRootKey(secret, r)
-	if err != nil {
-		return err
+	made.key, err = newRootKey(secret, &made.row)
+	return made, err
+}
+
+// add takes over a root that the store has taken.
+func (rs *roots) add(r madeRoot, seen time.Duration) {
+	rs.mu.Lock()
+	defer rs.mu.Unlock()
+	if rs.byID == nil {
+		rs.byID = make(map[KeyID]root)
 	}
-	kr.roots.mu.Lock()
-	defer kr.roots.mu.Unlock()
-	if kr.roots.byID == nil {
-		kr.roots.byID = make(map[KeyID]root)
-	}
-	kr.roots.byID[r.ID] = root{row: *r, key: key, proven: asOf, seen: kr.mono()}
-	return nil
+	rs.byID[r.row.ID] = root{row: r.row, key: r.key, proven: r.at, seen: seen}
 }
 
 func rootError(r *Root, err error) error {

@@ -7,6 +7,9 @@ import (
 	"time"
 )
 
+// maxTries is how often a change that others overtake is tried again.
+const maxTries = 10
+
 // RotateOptions says how to rotate. The zero value is the right one.
 type RotateOptions struct {
 	// Immediate makes the new key encrypt at once rather than after the
@@ -22,7 +25,7 @@ type RotateOptions struct {
 // id: Rotate adds to the newest key that this process knows, and if there is a
 // newer one in the store by then, that one is the result.
 func (kr *Keyring) Rotate(ctx context.Context, t Target, opts RotateOptions) (KeyID, error) {
-	if opts.Immediate && (t.Purpose == Index || t.Purpose == Token) {
+	if opts.Immediate && t.Purpose.delayed() {
 		return 0, fmt.Errorf("keyring: %s: keys of purpose %s can not be rotated at once: processes that have not loaded the new key would miss rows", kr.name, t.Purpose)
 	}
 	e, _, err := kr.loaded(ctx, t)
@@ -42,19 +45,30 @@ func (kr *Keyring) Rotate(ctx context.Context, t Target, opts RotateOptions) (Ke
 	return kr.addVersion(ctx, t, from, delay)
 }
 
+// makeFirstKey makes the first key of a target. Scopes that nobody has seen before
+// may come from outside: their number per minute is limited.
 func (kr *Keyring) makeFirstKey(ctx context.Context, t Target) error {
 	_, _, err := kr.firstKeys.Do(ctx, t, func() (struct{}, error) {
+		if kr.settings.Scoped && !kr.mayAddScope() {
+			return struct{}{}, &KeyError{kr.name, t.Scope, t.Purpose, 0, fmt.Errorf("%w: more than %d new scopes in a minute", ErrUnavailable, kr.scopeRate)}
+		}
 		_, err := kr.addVersion(kr.ctx, t, 0, 0)
 		return struct{}{}, err
 	})
 	return err
 }
 
+func (kr *Keyring) mayAddScope() bool {
+	kr.mu.Lock()
+	defer kr.mu.Unlock()
+	return kr.newScopes.take(kr.mono(), float64(kr.scopeRate)/60, float64(kr.scopeRate))
+}
+
 // addVersion adds the version after from, or finds that somebody else did, and
 // returns the id of the newest key.
 func (kr *Keyring) addVersion(ctx context.Context, t Target, from int, delay time.Duration) (KeyID, error) {
 	var inserted KeyID
-	for range 10 {
+	for range maxTries {
 		e, err := kr.loadOne(ctx, t)
 		if err != nil {
 			return 0, err
@@ -81,12 +95,7 @@ func (kr *Keyring) addVersion(ctx context.Context, t Target, from int, delay tim
 			return 0, err
 		}
 		inserted = row.ID
-		_, err = bounded(ctx, kr.timeout, func(ctx context.Context) (struct{}, error) {
-			return struct{}{}, kr.store.InsertKey(ctx, row)
-		})
-		if err != nil {
-			err = storeError(err)
-		}
+		err = kr.write(ctx, func(ctx context.Context) error { return kr.store.InsertKey(ctx, row) })
 		if errors.Is(err, ErrUnavailable) && ctx.Err() == nil {
 			// Whether the row was written is not known: look again, once.
 			if e, again := kr.loadOne(ctx, t); again == nil && e != nil && e.keys.Load().find(row.ID) != nil {
@@ -137,18 +146,13 @@ func (kr *Keyring) Keys(ctx context.Context, t Target) ([]KeyInfo, error) {
 	if err != nil || e == nil {
 		return nil, err
 	}
-	now := kr.now()
-	s := kr.current(e, now)
+	s := kr.current(e, kr.now())
 	var infos []KeyInfo
 	for _, k := range s.keys {
-		switch {
-		case k.doubt != nil:
-			return nil, k.doubt
-		case !k.authentic:
-			return nil, k.err
+		if err := k.bad(); err != nil {
+			return nil, err
 		}
-		infos = append(infos, KeyInfo{ID: k.row.ID, Scope: k.row.Scope, Purpose: k.row.Purpose, Version: k.row.Version,
-			State: s.state(k, now), Algorithm: k.row.Algorithm, CreatedAt: k.row.CreatedAt, ActivateAt: k.row.ActivateAt, Root: k.row.Root})
+		infos = append(infos, kr.info(s, k))
 	}
 	return infos, nil
 }

@@ -70,14 +70,14 @@ func checkRoot(secret []byte, r *Root) error {
 	return nil
 }
 
-// wrap seals dek (empty for a tombstone) into the row k, as Tink's
+// wrap seals dek, or a tombstone, into the row k, as Tink's
 // AES-256-GCM writes it: 0x01, root id, nonce, ciphertext, tag.
 func (rk *rootKey) wrap(k *Key, dek []byte) {
 	k.Root = rk.row.ID
 	k.Wrapped = rk.seal(tinkPrefix(k.Root), nil, dek, keyAAD(k))
 }
 
-// unwrap returns the DEK in the row k, or ErrTampered. A root serves its own
+// unwrap returns the DEK, or the tombstone, in the row k, or ErrTampered. A root serves its own
 // keyring and purpose only: who holds the root key for masking must not be able
 // to make a key for encryption.
 func (rk *rootKey) unwrap(k *Key) ([]byte, error) {
@@ -89,7 +89,8 @@ func (rk *rootKey) unwrap(k *Key) ([]byte, error) {
 	if err != nil {
 		return nil, ErrTampered
 	}
-	if k.State == KeyDestroyed && len(dek) == 0 || k.State != KeyDestroyed && len(dek) == keySize {
+	_, _, isTombstone := parseTombstone(dek)
+	if k.State == KeyDestroyed && isTombstone || k.State != KeyDestroyed && len(dek) == keySize {
 		return dek, nil
 	}
 	return nil, ErrTampered

@@ -17,13 +17,13 @@ const maxScopes = 100_000
 // whatever happens: it sees the list as it was. Removal and growth link new
 // nodes instead of changing old ones.
 type scopeMap struct {
-	table atomic.Pointer[[]bucket]
+	table atomic.Pointer[[]chain]
 	mu    sync.Mutex
 	n     int
 	hand  int // the next bucket in which to look for an entry to evict
 }
 
-type bucket = atomic.Pointer[node]
+type chain = atomic.Pointer[node]
 
 type node struct {
 	hash  uint64
@@ -51,9 +51,9 @@ func (m *scopeMap) get(scope string) *entry {
 }
 
 // add returns the entry of e's scope: the one that is there, or else e; but nil
-// if e was there and is gone, for its keys are wiped or will be. It returns a
-// second entry if that had to go to make room.
-func (m *scopeMap) add(e *entry, limit int) (kept, evicted *entry) {
+// if e was there and is gone, for its keys are wiped or will be, or if it is
+// outdated. It returns a second entry if that had to go to make room.
+func (m *scopeMap) add(e *entry, limit int, erased *atomic.Int64) (kept, evicted *entry) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if e.gone {
@@ -61,6 +61,9 @@ func (m *scopeMap) add(e *entry, limit int) (kept, evicted *entry) {
 	}
 	if old := m.get(e.target.Scope); old != nil {
 		return old, nil
+	}
+	if e.outdated(erased) {
+		return nil, nil
 	}
 	if m.n >= limit {
 		evicted = m.evict()
@@ -72,7 +75,16 @@ func (m *scopeMap) add(e *entry, limit int) (kept, evicted *entry) {
 	return e, evicted
 }
 
-func (m *scopeMap) push(table []bucket, n *node) {
+// outdated reports whether what e rests on may be older than a tombstone that
+// this process wrote. Shred notes the time, and then merges the tombstone into
+// the scope's entry, under the lock of add: either it finds e, or add finds the
+// time, also if the entry with the tombstone was evicted meanwhile.
+func (e *entry) outdated(erased *atomic.Int64) bool {
+	s := e.keys.Load()
+	return s.erased == nil && int64(s.asOf) < erased.Load()
+}
+
+func (m *scopeMap) push(table []chain, n *node) {
 	b := &table[n.hash&uint64(len(table)-1)]
 	n.next = b.Load()
 	b.Store(n)
@@ -88,7 +100,7 @@ func (m *scopeMap) grow() {
 	if old != nil {
 		size = 2 * len(*old)
 	}
-	table := make([]bucket, size)
+	table := make([]chain, size)
 	m.each(func(n *node) { m.push(table, &node{hash: n.hash, entry: n.entry}) })
 	m.table.Store(&table)
 }
@@ -117,7 +129,7 @@ func (m *scopeMap) remove(e *entry) {
 	}
 }
 
-func (m *scopeMap) unlink(b *bucket, e *entry) {
+func (m *scopeMap) unlink(b *chain, e *entry) {
 	e.gone = true
 	var list *node
 	for n := b.Load(); n != nil; n = n.next {

@@ -11,6 +11,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
+var never atomic.Int64 // a scope was erased
+
 func newEntry(scope string) *entry {
 	e := &entry{target: Target{Scope: scope, Purpose: Encryption}}
 	e.keys.Store(newSnapshot(nil, nil, 0, time.Time{}, 0))
@@ -29,7 +31,7 @@ func TestScopeMap(t *testing.T) {
 			scope := fmt.Sprint(rand.N(300))
 			switch e := newEntry(scope); rand.N(3) {
 			case 0:
-				kept, evicted := m.add(e, limit)
+				kept, evicted := m.add(e, limit, &never)
 				if old := want[scope]; old != nil {
 					require.Same(t, old, kept, "an entry that is there stays")
 					require.Nil(t, evicted)
@@ -67,10 +69,10 @@ func TestScopeMap(t *testing.T) {
 func TestScopeMapEvictsUnused(t *testing.T) {
 	var m scopeMap
 	const limit = 64
-	m.add(newEntry("hot"), limit)
+	m.add(newEntry("hot"), limit, &never)
 	for i := range 10_000 {
 		require.NotNil(t, m.get("hot"))
-		m.add(newEntry(fmt.Sprint(i)), limit)
+		m.add(newEntry(fmt.Sprint(i)), limit, &never)
 	}
 	require.Equal(t, limit, m.n)
 }
@@ -84,7 +86,7 @@ func TestScopeMapReaders(t *testing.T) {
 	for i := range 50 {
 		scope := fmt.Sprint("steady ", i)
 		steady = append(steady, scope)
-		m.add(newEntry(scope), 1<<20)
+		m.add(newEntry(scope), 1<<20, &never)
 	}
 	var stop atomic.Bool
 	var wrong, reads atomic.Int64
@@ -107,7 +109,7 @@ func TestScopeMapReaders(t *testing.T) {
 		wg.Go(func() {
 			for range 20_000 {
 				e := newEntry(fmt.Sprint(rand.N(1000)))
-				kept, evicted := m.add(e, 1<<20)
+				kept, evicted := m.add(e, 1<<20, &never)
 				if rand.N(2) == 0 {
 					m.remove(kept)
 				}

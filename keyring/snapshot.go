@@ -56,6 +56,9 @@ type dek struct {
 	doubt error
 
 	seen time.Duration // when the row was last accepted; see merge
+
+	destroyedAt time.Time // of a destroyed key
+	destroyedBy string
 }
 
 // find returns the key with that id, or nil.

@@ -98,6 +98,15 @@ type KeyInfo struct {
 	CreatedAt  time.Time
 	ActivateAt time.Time
 	Root       KeyID // the root key that wraps it
+
+	// DestroyableAt is when the key has been inactive for long enough, by
+	// the store's clock: see Keyring.Destroy. Zero if no newer key is active
+	// yet, or the key is destroyed.
+	DestroyableAt time.Time
+
+	// DestroyedAt and DestroyedBy are the tombstone's, of a destroyed key.
+	DestroyedAt time.Time
+	DestroyedBy string
 }
 
 // EncryptionContext is the associated data of a wrapped root key, as KMSs know
@@ -149,9 +158,16 @@ var (
 	ErrCompromised = errors.New("the key is compromised")
 	// ErrErased says that the key, or all of its scope, was destroyed.
 	ErrErased = errors.New("the key is erased")
+	// ErrInUse says that a key may not be destroyed yet. Destroy's error is
+	// an *InUseError that says why.
+	ErrInUse = errors.New("the key is in use")
 	// ErrTampered says that a row of the store is not what Sealfield wrote:
 	// edited, moved, rolled back, or made by somebody else.
 	ErrTampered = errors.New("the stored key fails authentication")
+	// ErrVanished says that a key or root key which this process knows is not
+	// in the store any more, and left no tombstone: somebody deleted it, or
+	// restored an older backup. It is an ErrTampered.
+	ErrVanished = fmt.Errorf("%w: the row is gone", ErrTampered)
 	// ErrUnavailable says that the store or the KMS gave no answer. Trying
 	// again may help.
 	ErrUnavailable = errors.New("unavailable")

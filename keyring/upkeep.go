@@ -26,6 +26,44 @@ func (kr *Keyring) upkeep() {
 		if kr.allowMissing {
 			kr.heal()
 		}
+		if kr.rotateEvery > 0 {
+			kr.rotateDue()
+		}
+	}
+}
+
+// rotateBatch bounds the keys that are rotated in one round of upkeep: scopes that
+// were made on one day shall not all be rotated in one minute.
+const rotateBatch = 100
+
+// rotateDue rotates the keys for encryption that will have been active for
+// rotateEvery when the next one is. Of processes that find the same, one wins.
+func (kr *Keyring) rotateDue() {
+	age := kr.rotateEvery - kr.settings.PropagationDelay
+	done := 0
+	for _, e := range kr.entries() {
+		if e.target.Purpose != Encryption {
+			continue
+		}
+		s, now := kr.current(e, kr.now()), kr.now()
+		if s.active == nil || s.active != s.newest() || now.Sub(s.active.row.ActivateAt) < age {
+			continue
+		}
+		_, err := kr.addVersion(kr.ctx, e.target, s.active.row.Version, kr.settings.PropagationDelay)
+		if kr.ctx.Err() != nil {
+			return
+		}
+		if err != nil { // one for all: what keeps this key keeps the others, too
+			if kr.rotateFailed == nil {
+				kr.log.Warn("sealfield: rotation by age failed", "keyring", kr.name, "error", err)
+			}
+			kr.rotateFailed = err
+			return
+		}
+		kr.rotateFailed = nil
+		if done++; done == rotateBatch {
+			return
+		}
 	}
 }
 

@@ -16,6 +16,25 @@ func Encode[T ~string | ~[]byte](parts ...T) []byte {
 	return Append(make([]byte, 0, n), parts...)
 }
 
+// Decode returns the parts of an encoding, or false if encoded is none.
+func Decode(encoded []byte) (parts []string, ok bool) {
+	if len(encoded) < 4 {
+		return nil, false
+	}
+	n, rest := binary.BigEndian.Uint32(encoded), encoded[4:]
+	for ; n > 0; n-- {
+		if len(rest) < 4 {
+			return nil, false
+		}
+		size := binary.BigEndian.Uint32(rest)
+		if rest = rest[4:]; uint64(len(rest)) < uint64(size) {
+			return nil, false
+		}
+		parts, rest = append(parts, string(rest[:size])), rest[size:]
+	}
+	return parts, len(rest) == 0
+}
+
 // Append appends the encoding of parts to dst.
 func Append[T ~string | ~[]byte](dst []byte, parts ...T) []byte {
 	dst = binary.BigEndian.AppendUint32(dst, uint32(len(parts)))

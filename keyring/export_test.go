@@ -268,3 +268,19 @@ func NewRows(r Root, k Key, root, dek []byte) (Root, Key, error) {
 	rk.wrap(&k, bytes.Clone(dek))
 	return r, k, nil
 }
+
+// ErasedAt returns when kr last wrote a tombstone.
+func ErasedAt(kr *Keyring) time.Duration { return time.Duration(kr.erased.Load()) }
+
+// InsertMany makes the first key of many scopes, without what that costs.
+func InsertMany(ctx context.Context, kr *Keyring, p Purpose, scopes []string) error {
+	store := kr.store.(*TableStore)
+	for _, scope := range scopes {
+		k, err := kr.newKey(ctx, Target{scope, p}, 1, 0)
+		if err != nil {
+			return err
+		}
+		store.Edit(func(_ *[]Root, keys *[]Key) { *keys = append(*keys, k) })
+	}
+	return nil
+}

@@ -173,17 +173,34 @@ func (kr *Keyring) update(ctx context.Context, e *entry, rows []Key, erased bool
 	if erased {
 		tombstone = &KeyError{Keyring: kr.name, Scope: t.Scope, Purpose: t.Purpose, Err: ErrErased}
 	}
-	next := newSnapshot(keys, tombstone, max(asOf, old.asOf), kr.now(), old.reached)
+	kept := keys
+	if tombstone != nil {
+		kept = withoutMaterial(keys)
+	}
+	next := newSnapshot(kept, tombstone, max(asOf, old.asOf), kr.now(), old.reached)
 	e.keys.Store(next)
 	kr.tell(t, old, next)
 	// Wipe only now: who finds a key wiped looks again, and must find
 	// another snapshot then.
 	for _, k := range slices.Concat(old.keys, keys) {
-		if tombstone != nil || !slices.ContainsFunc(keys, func(kept *dek) bool { return kept.material == k.material }) {
+		if !slices.ContainsFunc(kept, func(kept *dek) bool { return kept.material == k.material }) {
 			k.forget()
 		}
 	}
 	return failed, true
+}
+
+// withoutMaterial returns the keys of a scope that has a tombstone.
+func withoutMaterial(keys []*dek) []*dek {
+	erased := make([]*dek, len(keys))
+	for i, k := range keys {
+		e := *k
+		if e.material != nil {
+			e.material, e.err = nil, keyError(&k.row, ErrErased)
+		}
+		erased[i] = &e
+	}
+	return erased
 }
 
 // accept decides what a row of the store means for the key that is in memory,

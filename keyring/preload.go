@@ -54,17 +54,14 @@ func (kr *Keyring) Missing(ctx context.Context, t Target, ids []KeyID) ([]KeyID,
 	if err := kr.check(t); err != nil {
 		return nil, err
 	}
-	e, err := kr.loadOne(ctx, t)
-	if err != nil {
-		return nil, err
+	loaded, err := kr.loadStore(ctx, []Target{t})
+	if err != nil && !isKeyError(err) {
+		return nil, fmt.Errorf("keyring: %s: %w", kr.name, err)
 	}
 	var missing []KeyID
 	for _, id := range ids {
-		var k *dek
-		if e != nil {
-			k = e.keys.Load().find(id)
-		}
-		if (k == nil || errors.Is(k.doubt, ErrVanished)) && !slices.Contains(missing, id) {
+		found := slices.ContainsFunc(loaded.Keys, func(k Key) bool { return k.ID == id })
+		if !found && !slices.Contains(missing, id) {
 			missing = append(missing, id)
 		}
 	}

@@ -87,7 +87,7 @@ where keyring = @keyring::text and key_id = @id::bigint and revision = @revision
 		when 'closed' then state in ('open', 'closed')
 		when 'destroyed' then state = 'destroyed' or state = 'closed'
 			and exists (select from {schema}.roots newer where newer.keyring = roots.keyring and newer.purpose = roots.purpose and newer.version > roots.version)
-			and not exists (select from {schema}.keys k where k.keyring = roots.keyring and k.purpose = roots.purpose and k.root_id = roots.key_id)
+			and not exists (select from {schema}.keys k where k.keyring = @keyring::text and k.purpose = roots.purpose and k.root_id = @id::bigint)
 		else false
 	end`
 

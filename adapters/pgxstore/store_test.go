@@ -602,7 +602,7 @@ func TestTwoProcesses(t *testing.T) {
 
 // TestMain turns the re-executed binary into one of the processes of a test.
 func TestMain(m *testing.M) {
-	for name, child := range map[string]func(dsn string) error{"PGXSTORE_CHILD": insertInRounds, "PGXSTORE_ROTATE": rotateAtMoment} {
+	for name, child := range map[string]func(dsn string) error{"PGXSTORE_CHILD": insertInRounds, "PGXSTORE_ROTATE": rotateAtMoment, scopedChild: makeScopes} {
 		if dsn := os.Getenv(name); dsn != "" {
 			if err := child(dsn); err != nil {
 				fmt.Fprintln(os.Stderr, err)

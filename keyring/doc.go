@@ -20,6 +20,11 @@
 // a fleet changes keys without a leader and without a moment in which one
 // process writes what another can not read.
 //
+// Keys end, too. Suspend stops a key and Resume takes it back; MarkCompromised
+// ends its use for encryption; Destroy erases one that nothing needs any more.
+// Shred erases all keys of a scope. RotateRoot puts every key of a purpose under
+// a new root key, and touches no data.
+//
 // Every KMS of the Config wraps every root key and any one unwraps it, so that
 // one may be down. Rewrap moves a keyring to other KMSs and touches no data.
 //

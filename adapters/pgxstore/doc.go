@@ -20,10 +20,11 @@
 //	grant update on sealfield.scopes, sealfield.keys to app;
 //	grant update (revision) on sealfield.roots to app;                          -- locks the root meanwhile
 //
-// and one that only decrypts and searches needs the first two lines. Create
-// needs insert on roots as well, Rewrap and Config.AllowMissingWraps update of
-// their wraps, state and revision. Grant changes of roots to people, not to
-// services.
+// and one that only decrypts and searches needs the first two lines. Changes of
+// a key's state (Suspend, MarkCompromised, Destroy, Shred) need what making keys
+// does. Create and RotateRoot need insert on roots as well; RotateRoot, DestroyRoot,
+// Rewrap and Config.AllowMissingWraps update of the roots' wraps, state and
+// revision. Grant changes of roots to people, not to services.
 //
 // Changes are told by triggers and NOTIFY, also those made by hand. Behind a
 // proxy that pools transactions (pgbouncer) use the exec mode cache_describe, exec

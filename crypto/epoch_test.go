@@ -15,9 +15,8 @@ func newFieldKey(t testing.TB, b *budget) *fieldKey {
 	var err error
 	k.kdf, err = xaes.New(bytes.Repeat([]byte{7}, xaes.KeySize))
 	require.NoError(t, err)
-	e, err := k.newEpoch()
-	require.NoError(t, err)
-	k.epoch.Store(e)
+	require.NoError(t, k.begin(&k.first))
+	k.epoch.Store(&k.first)
 	return k
 }
 

@@ -12,15 +12,21 @@ import (
 
 // fieldKey is a field's key under one DEK. It and all that hangs off it is only
 // ever reached through atomic.Pointers, into which no printer looks.
+//
+// The fields are in the order of their use by seal, with the first epoch among
+// them: among the keys of many scopes each cache line costs a wait for memory.
 type fieldKey struct {
 	prefix  [prefixSize]byte
-	compact aead      // of an AES-256-GCM key, else empty
 	kdf     *xaes.KDF // of an XAES-256-GCM key, else nil
 	epoch   atomic.Pointer[epoch]
+	first   epoch                  // what epoch points to at first
+	own     atomic.Pointer[salted] // of the epoch's salt, once a value of it was read
+	compact aead                   // of an AES-256-GCM key, else empty
 	salts   saltCache
 }
 
-// epoch is one salt and the AES-256-GCM key that XAES-256-GCM derives for it.
+// epoch is one salt and the AES-256-GCM key that XAES-256-GCM derives for it. It
+// seals only: many processes write and never read, or the reverse.
 //
 // XAES draws a salt and a nonce per message, 192 random bits. Drawing the salt
 // once per epochUnits messages leaves the format as it is and the bound still
@@ -28,8 +34,8 @@ type fieldKey struct {
 // probability 2^-57, and 2^25 epochs, 2^45 values, stay at 2^-32.
 type epoch struct {
 	salt [xaes.SaltSize]byte
-	aead
 	used atomic.Int64 // units
+	xaes.Sealer
 }
 
 // aead is AES-256-GCM, for both directions.
@@ -51,26 +57,25 @@ const (
 )
 
 // newKey derives the field's key from a DEK.
-func (f *Field) newKey(m *keyring.Material) (*fieldKey, error) {
+func (f *Field) newKey(m *keyring.Material, k *fieldKey) error {
 	key, err := f.derive(m)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	defer clear(key)
-	k := &fieldKey{salts: saltCache{reserve: m.Reserve}}
+	k.salts.reserve = m.Reserve
 	copy(k.prefix[:], append([]byte{1}, m.ID().Bytes()...))
 	if m.Algorithm() == keyring.AES256GCM {
 		if k.compact.Sealer, err = xaes.NewSealer(key); err == nil {
 			k.compact.Opener, err = xaes.NewOpener(key)
 		}
-		return k, err
+		return err
 	}
 	if k.kdf, err = xaes.New(key); err != nil {
-		return nil, err
+		return err
 	}
-	e, err := k.newEpoch()
-	k.epoch.Store(e)
-	return k, err
+	k.epoch.Store(&k.first)
+	return k.begin(&k.first)
 }
 
 // derive returns the raw key, which the caller wipes.
@@ -82,14 +87,11 @@ func (f *Field) derive(m *keyring.Material) ([]byte, error) {
 	return m.Derive(string(m.Algorithm()), f.name, xaes.KeySize, detail...)
 }
 
-func (k *fieldKey) newEpoch() (*epoch, error) {
-	e := &epoch{}
+// begin gives the epoch e its salt and its key.
+func (k *fieldKey) begin(e *epoch) (err error) {
 	rand.Read(e.salt[:])
-	var err error
-	if e.Sealer, err = k.kdf.Sealer(&e.salt); err == nil {
-		e.Opener, err = k.kdf.Opener(&e.salt)
-	}
-	return e, err
+	e.Sealer, err = k.kdf.Sealer(&e.salt)
+	return err
 }
 
 func (k *fieldKey) seal(dst, plaintext, row []byte, freshSalt bool) ([]byte, error) {
@@ -102,8 +104,8 @@ func (k *fieldKey) seal(dst, plaintext, row []byte, freshSalt bool) ([]byte, err
 	}
 	e := k.epoch.Load()
 	if e.used.Load() >= epochUnits {
-		next, err := k.newEpoch()
-		if err != nil {
+		next := &epoch{}
+		if err := k.begin(next); err != nil {
 			return nil, err
 		}
 		k.epoch.CompareAndSwap(e, next)
@@ -145,8 +147,8 @@ func (k *fieldKey) open(dst, ciphertext, row []byte) ([]byte, bool) {
 	}
 	salt := (*[xaes.SaltSize]byte)(ciphertext[prefixSize:])
 	sealed := ciphertext[prefixSize+xaes.SaltSize:]
-	if e := k.epoch.Load(); sameSalt(&e.salt, salt) {
-		out, err := e.Open(dst, sealed, row)
+	if s := k.own.Load(); s != nil && sameSalt(&s.salt, salt) {
+		out, err := s.Open(dst, sealed, row)
 		return out, err == nil
 	}
 	if s := k.salts.get(salt); s != nil {
@@ -161,7 +163,11 @@ func (k *fieldKey) open(dst, ciphertext, row []byte) ([]byte, bool) {
 	if err != nil {
 		return nil, false
 	}
-	k.salts.put(&salted{*salt, opener})
+	if s := (&salted{*salt, opener}); sameSalt(&k.epoch.Load().salt, salt) {
+		k.own.Store(s)
+	} else {
+		k.salts.put(s)
+	}
 	return out, true
 }
 

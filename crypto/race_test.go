@@ -7,6 +7,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -81,6 +82,8 @@ func TestFieldsUnderRotation(t *testing.T) {
 			_, err := krs[n%2].Rotate(t.Context(), keyring.Target{Scope: fmt.Sprint("s", n%4), Purpose: keyring.Encryption}, keyring.RotateOptions{Immediate: true})
 			require.NoError(t, err)
 			// The other one may meet the new key at once and fetches it.
+			more := written.Load() + 1
+			require.Eventually(t, func() bool { return written.Load() > more || len(errs) > 0 }, 10*time.Second, 100*time.Microsecond)
 		}
 		close(stop)
 		writers.Wait()

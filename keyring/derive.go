@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"hash/maphash"
 	"sync"
 	"sync/atomic"
 
@@ -88,14 +89,17 @@ type Derivation[T any] struct {
 	purpose Purpose
 	stale   *atomic.Uint32         // the keyring's, of the purpose
 	only    *atomic.Pointer[entry] // of a keyring that is not scoped, else nil
+	short   *shortcuts[T]          // of a keyring that is scoped, else empty
 	slot    int
-	build   func(*Material) (*T, error)
+	build   func(*Material, *T) error
 }
 
 // NewDerivation returns the derivation with that label; two with one label
-// must have equal T and build. build runs at most once per DEK in memory.
-func NewDerivation[T any](_ derive.Access, kr *Keyring, purpose Purpose, label string, build func(*Material) (*T, error)) *Derivation[T] {
-	d := &Derivation[T]{kr: kr, purpose: purpose, stale: &kr.staleness[purpose.index()], slot: kr.slot(string(purpose) + "\x00" + label), build: build}
+// must have equal T and build. build fills a zero T, which may not be copied
+// afterwards; it runs at most once per DEK in memory.
+func NewDerivation[T any](_ derive.Access, kr *Keyring, purpose Purpose, label string, build func(*Material, *T) error) *Derivation[T] {
+	d := &Derivation[T]{kr: kr, purpose: purpose, stale: &kr.staleness[purpose.index()], build: build}
+	d.slot, d.short = slotOf[T](kr, string(purpose)+"\x00"+label)
 	if !kr.settings.Scoped {
 		d.only = &kr.only[purpose.index()]
 	}
@@ -113,14 +117,28 @@ func (d *Derivation[T]) entry(scope string) *entry {
 	return nil
 }
 
+// shortcut returns what was derived from the scope's active key, if that can be
+// said without a look at its snapshot.
+func (d *Derivation[T]) shortcut(scope string) *derived[T] {
+	if v := d.short.get(scope); v != nil && d.kr.clock.Load() < v.until.Load() {
+		return v
+	}
+	return nil
+}
+
 // Active returns what was derived from the key that encrypts now. The first
 // call of a scope makes its first key.
 func (d *Derivation[T]) Active(ctx context.Context, scope string) (*T, error) {
-	if e := d.entry(scope); e != nil {
-		s := e.keys.Load()
-		if s.active != nil && d.kr.clock.Load() < s.until && d.stale.Load() == fresh {
-			if v := d.load(s.active.material); v != nil {
-				return v, nil
+	if d.stale.Load() == fresh {
+		if v := d.shortcut(scope); v != nil {
+			return &v.value, nil
+		}
+		if e := d.entry(scope); e != nil {
+			s := e.keys.Load()
+			if s.active != nil && d.kr.clock.Load() < s.until {
+				if v := d.load(e, s, s.active.material); v != nil {
+					return v, nil
+				}
 			}
 		}
 	}
@@ -130,11 +148,16 @@ func (d *Derivation[T]) Active(ctx context.Context, scope string) (*T, error) {
 // ByID returns what was derived from the key with that id, or an error that
 // wraps a *KeyError if there is none or it may not be used.
 func (d *Derivation[T]) ByID(ctx context.Context, scope string, id KeyID) (*T, error) {
-	if e := d.entry(scope); e != nil && d.stale.Load() < decryptStale {
-		s := e.keys.Load()
-		if k := s.find(id); k != nil && k.material != nil && s.erased == nil {
-			if v := d.load(k.material); v != nil {
-				return v, nil
+	if d.stale.Load() < decryptStale {
+		if v := d.shortcut(scope); v != nil && v.id == id {
+			return &v.value, nil
+		}
+		if e := d.entry(scope); e != nil {
+			s := e.keys.Load()
+			if k := s.find(id); k != nil && k.material != nil && s.erased == nil {
+				if v := d.load(e, s, k.material); v != nil {
+					return v, nil
+				}
 			}
 		}
 	}
@@ -202,29 +225,41 @@ func (d *Derivation[T]) retry(lookup func() (*dek, error)) (*T, error) {
 	}
 }
 
-// load returns what was derived already, or nil.
-func (d *Derivation[T]) load(m *Material) *T {
+// load returns what was derived already, or nil, and sees to it that the
+// scope's active key is found by a shortcut the next time.
+func (d *Derivation[T]) load(e *entry, s *snapshot, m *Material) *T {
+	v := d.derived(m)
+	if v == nil {
+		return nil
+	}
+	if d.only == nil && s.active != nil && s.active.material == m {
+		shorten(e, m, v)
+	}
+	return &v.value
+}
+
+func (d *Derivation[T]) derived(m *Material) *derived[T] {
 	if slots := m.derived.Load(); slots != nil && d.slot < len(*slots) {
-		v, _ := (*slots)[d.slot].(*T)
+		v, _ := (*slots)[d.slot].(*derived[T])
 		return v
 	}
 	return nil
 }
 
 func (d *Derivation[T]) derive(m *Material) (*T, error) {
-	if v := d.load(m); v != nil {
-		return v, nil
+	if v := d.derived(m); v != nil {
+		return &v.value, nil
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.closed {
 		return nil, errGone
 	}
-	if v := d.load(m); v != nil {
-		return v, nil
+	if v := d.derived(m); v != nil {
+		return &v.value, nil
 	}
-	v, err := d.build(m)
-	if err != nil {
+	v := &derived[T]{id: m.key.ID, hash: maphash.String(scopeSeed, m.key.Scope), scope: m.key.Scope, table: d.short}
+	if err := d.build(m, &v.value); err != nil {
 		return nil, err
 	}
 	var slots []any
@@ -236,5 +271,5 @@ func (d *Derivation[T]) derive(m *Material) (*T, error) {
 	}
 	slots[d.slot] = v
 	m.derived.Store(&slots)
-	return v, nil
+	return &v.value, nil
 }

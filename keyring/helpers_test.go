@@ -41,9 +41,10 @@ type probe struct {
 type keys struct{ *keyring.Derivation[probe] }
 
 func use(kr *keyring.Keyring, p keyring.Purpose) keys {
-	return keys{keyring.NewDerivation(derive.Access{}, kr, p, "probe", func(m *keyring.Material) (*probe, error) {
+	return keys{keyring.NewDerivation(derive.Access{}, kr, p, "probe", func(m *keyring.Material, p *probe) error {
 		key, err := m.Derive("PROBE", "probe", 32)
-		return &probe{m.ID(), string(key)}, err
+		*p = probe{m.ID(), string(key)}
+		return err
 	})}
 }
 

@@ -7,6 +7,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -109,6 +111,67 @@ func TestManyScopesAtOnce(t *testing.T) {
 	require.Len(t, rows, 1)
 	t.Logf("1,000 callers, 2 keyrings, one new scope: 1 key, %d inserts tried, %d store loads, %d KMS calls",
 		f.store.Inserts.Load(), f.store.Loads.Load(), f.kms.Unwraps())
+}
+
+// TestShortcutsFollow takes the short way after each change that ends it.
+func TestShortcutsFollow(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFixture()
+		f.cfg.Scoped = true
+		kr, admin := f.create(t), f.open(t)
+		target := keyring.Target{Scope: "a", Purpose: keyring.Encryption}
+		k := use(kr, keyring.Encryption)
+		first := k.mustEncrypt(t, "a")
+		same := func(id keyring.KeyID) {
+			t.Helper()
+			for range 3 {
+				require.Equal(t, id, k.mustEncrypt(t, "a"))
+				require.NoError(t, k.decrypt("a", id))
+				require.NoError(t, k.decrypt("a", first))
+			}
+		}
+		same(first)
+		second := rotate(t, admin, target, keyring.RotateOptions{})
+		require.NoError(t, kr.Refresh(t.Context()))
+		same(first)
+		time.Sleep(11 * minute)
+		same(second)
+		f.store.Skew = -20 * minute // the clock goes back
+		require.NoError(t, kr.Refresh(t.Context()))
+		same(second)
+		f.store.Skew = 0
+		require.NoError(t, admin.Suspend(t.Context(), target, second))
+		require.NoError(t, kr.Refresh(t.Context()))
+		for range 3 {
+			_, err := k.encrypt("a")
+			aboutKey(t, err, second, keyring.ErrSuspended)
+			aboutKey(t, k.decrypt("a", second), second, keyring.ErrSuspended)
+			require.NoError(t, k.decrypt("a", first))
+		}
+		require.NoError(t, admin.Resume(t.Context(), target, second))
+		require.NoError(t, kr.Refresh(t.Context()))
+		same(second)
+		f.store.Fail(keyring.ErrUnavailable)
+		time.Sleep(61 * minute)
+		_, err := k.encrypt("a")
+		require.ErrorIs(t, err, keyring.ErrStale)
+		require.NoError(t, k.decrypt("a", second))
+		time.Sleep(24 * time.Hour)
+		require.ErrorIs(t, k.decrypt("a", second), keyring.ErrStale)
+		f.store.Fail(nil)
+		require.NoError(t, kr.Refresh(t.Context()))
+		same(second)
+		_, err = admin.MarkCompromised(t.Context(), target, second)
+		require.NoError(t, err)
+		require.NoError(t, kr.Refresh(t.Context()))
+		third := k.mustEncrypt(t, "a")
+		require.NotEqual(t, second, third)
+		same(third)
+		require.NoError(t, kr.Close())
+		_, err = k.encrypt("a")
+		require.ErrorIs(t, err, keyring.ErrClosed)
+		require.ErrorIs(t, k.decrypt("a", third), keyring.ErrClosed)
+	})
 }
 
 func TestHotPathAllocatesNothing(t *testing.T) {

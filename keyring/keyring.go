@@ -55,7 +55,7 @@ type Keyring struct {
 	refreshed time.Duration // when the last complete refresh began
 	refusal   error         // of the last refresh, if it failed or refused rows
 	watching  bool          // the store tells of changes
-	slots     map[string]int
+	slots     map[string]slot
 	newScopes bucket
 
 	ctx  context.Context // ends at Close
@@ -185,7 +185,7 @@ func newKeyring(cfg Config, settings Settings) (*Keyring, error) {
 	}
 	kr := &Keyring{
 		name: cfg.Name, store: cfg.Store, keks: newKEKs(&cfg), allowMissing: cfg.AllowMissingWraps, settings: settings, algorithm: cfg.Algorithm,
-		refreshEvery: every, rotateEvery: cfg.RotateEvery, scopeRate: cfg.NewScopesPerMinute, timeout: cfg.Timeout, log: cfg.Logger, start: time.Now(), slots: make(map[string]int),
+		refreshEvery: every, rotateEvery: cfg.RotateEvery, scopeRate: cfg.NewScopesPerMinute, timeout: cfg.Timeout, log: cfg.Logger, start: time.Now(), slots: make(map[string]slot),
 	}
 	kr.ctx, kr.stop = context.WithCancelCause(context.Background())
 	return kr, nil
@@ -479,16 +479,21 @@ func (kr *Keyring) entries() []*entry {
 	return all
 }
 
-// slot returns the number under which derivations with that label are kept.
-func (kr *Keyring) slot(label string) int {
+// slot is what the derivations with one label have in common.
+type slot struct {
+	index     int // into Material.derived
+	shortcuts any // *shortcuts[T]
+}
+
+func slotOf[T any](kr *Keyring, label string) (int, *shortcuts[T]) {
 	kr.mu.Lock()
 	defer kr.mu.Unlock()
-	n, ok := kr.slots[label]
+	s, ok := kr.slots[label]
 	if !ok {
-		n = len(kr.slots)
-		kr.slots[label] = n
+		s = slot{len(kr.slots), &shortcuts[T]{}}
+		kr.slots[label] = s
 	}
-	return n
+	return s.index, s.shortcuts.(*shortcuts[T])
 }
 
 // bounded runs f with a time limit, and stops waiting for it at that limit even

@@ -179,6 +179,9 @@ func (kr *Keyring) update(ctx context.Context, e *entry, rows []Key, erased bool
 	}
 	next := newSnapshot(kept, tombstone, max(asOf, old.asOf), kr.now(), old.reached)
 	e.keys.Store(next)
+	if !old.serves(next) {
+		e.endShortcuts()
+	}
 	kr.tell(t, old, next)
 	// Wipe only now: who finds a key wiped looks again, and must find
 	// another snapshot then.
@@ -395,6 +398,10 @@ func (e *entry) close() {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.closed = true
+	e.shortMu.Lock()
+	e.shortClosed = true
+	e.shortMu.Unlock()
+	e.endShortcuts()
 	for _, k := range e.keys.Load().keys {
 		k.forget()
 	}

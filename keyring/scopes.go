@@ -111,7 +111,7 @@ func (m *scopeMap) evict() *entry {
 	for {
 		m.hand = (m.hand + 1) & (len(table) - 1)
 		for n := table[m.hand].Load(); n != nil; n = n.next {
-			if !n.entry.used.Swap(false) {
+			if !n.entry.wasUsed() {
 				m.unlink(&table[m.hand], n.entry)
 				return n.entry
 			}

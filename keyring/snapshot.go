@@ -20,6 +20,10 @@ type entry struct {
 	mu     sync.Mutex // serialises merge, and guards closed
 	closed bool       // its keys are wiped
 
+	shortMu     sync.Mutex // guards what follows; nothing waits while it is held
+	short       []shortcut // into this entry, that have not ended
+	shortClosed bool
+
 	unknown unknownIDs
 }
 
@@ -191,6 +195,7 @@ func (kr *Keyring) current(e *entry, now time.Time) *snapshot {
 	old := e.keys.Load()
 	s := old.at(now)
 	if s != old && e.keys.CompareAndSwap(old, s) {
+		e.endShortcuts()
 		kr.tell(e.target, old, s)
 	}
 	return s

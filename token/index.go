@@ -121,14 +121,14 @@ type state struct {
 	normalized []byte
 }
 
-func (x *Index) newKey(m *keyring.Material) (*indexKey, error) {
+func (x *Index) newKey(m *keyring.Material, k *indexKey) error {
 	key, err := m.Derive("HMAC-SHA256", x.name, sha256.Size, kind, x.norm.ID(), fmt.Sprint(bits))
 	if err != nil {
-		return nil, err
+		return err
 	}
-	k := &indexKey{states: &sync.Pool{New: func() any { return &state{mac: hmac.New(sha256.New, key)} }}}
+	k.states = &sync.Pool{New: func() any { return &state{mac: hmac.New(sha256.New, key)} }}
 	copy(k.prefix[:], append([]byte{1}, m.ID().Bytes()...))
-	return k, nil
+	return nil
 }
 
 func (k *indexKey) append(dst, value []byte, norm Normalizer) ([]byte, error) {

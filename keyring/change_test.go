@@ -395,7 +395,7 @@ func TestRotateEvery(t *testing.T) {
 func TestRotateEveryFails(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFixture()
-		f.cfg.RotateEvery, f.cfg.Scoped = 24*time.Hour, true
+		f.cfg.RotateEvery, f.cfg.Scoped = 2*time.Hour, true
 		kr := f.create(t)
 		for i := range 300 {
 			use(kr, keyring.Encryption).mustEncrypt(t, fmt.Sprint(i))
@@ -407,7 +407,7 @@ func TestRotateEveryFails(t *testing.T) {
 			return do()
 		})
 		inserts := f.store.Inserts.Load()
-		time.Sleep(25 * time.Hour)
+		time.Sleep(3 * time.Hour)
 		require.Equal(t, 1, strings.Count(f.log.String(), "rotation by age failed"))
 		require.Less(t, f.store.Inserts.Load()-inserts, int64(200), "one attempt for all scopes in a round")
 		use(kr, keyring.Encryption).mustEncrypt(t, "7")

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -26,9 +28,14 @@ func newRootWorld(t *testing.T, scopes int) *rootWorld {
 	w.cfg.Scoped = true
 	w.kr = w.create(t)
 	k := use(w.kr, keyring.Encryption)
+	var names []string
 	for i := range scopes {
-		scope := fmt.Sprint("scope ", i)
-		w.usable[scope] = k.mustEncrypt(t, scope)
+		names = append(names, fmt.Sprint("scope ", i))
+	}
+	require.NoError(t, keyring.InsertMany(t.Context(), w.kr, keyring.Encryption, names))
+	_, rows := w.store.Snapshot()
+	for _, row := range rows {
+		w.usable[row.Scope] = row.ID
 	}
 	for scope, state := range map[string]keyring.KeyState{"suspended": keyring.KeySuspended, "destroyed": keyring.KeyDestroyed, "compromised": keyring.KeyCompromised} {
 		id := k.mustEncrypt(t, scope)
@@ -68,6 +75,7 @@ func (w *rootWorld) under() map[keyring.KeyID]int {
 func (w *rootWorld) check(t *testing.T, kr *keyring.Keyring) {
 	t.Helper()
 	k := use(kr, keyring.Encryption)
+	require.NoError(t, kr.Preload(t.Context(), keyring.Encryption, slices.Collect(maps.Keys(w.usable))...))
 	for scope, id := range w.usable {
 		require.NoError(t, k.decrypt(scope, id), scope)
 	}

@@ -137,7 +137,7 @@ func TestShredUnderReaders(t *testing.T) {
 	f := newFixture()
 	f.cfg.Scoped = true
 	kr := f.create(t)
-	for round := range 20 {
+	for round := range 5 {
 		scope := fmt.Sprint("scope ", round)
 		ids := inAllPurposes(t, kr, scope)
 		var shredded atomic.Bool

@@ -58,7 +58,8 @@ func (s *state) cryptLanes(values [][]uint16, tweaks [][]byte, decrypt bool) {
 		}
 		for j := range lanes {
 			l := &lanes[j]
-			l.a, l.b = l.b, m.add(l.a, m.almost(l.out[:], shift <= 32), decrypt)
+			y, multiple := m.divide(l.out[:], shift <= 32)
+			l.a, l.b = l.b, m.add(l.a, y, multiple, decrypt)
 		}
 	}
 	for j := range lanes {

@@ -16,5 +16,6 @@ func Reduce128(n *big.Int, x2, x1, x0 uint64) *big.Int {
 // Add64 returns a+x mod n or a-x mod n for a < n < 2^62, for test only.
 func Add64(n, a, x uint64, negative bool) uint64 {
 	m := newModulus64(n)
-	return m.add(a, m.almost(binary.BigEndian.AppendUint64(nil, x), true), negative)
+	y, multiple := m.divide(binary.BigEndian.AppendUint64(nil, x), true)
+	return m.add(a, y, multiple, negative)
 }

@@ -29,7 +29,8 @@ func (s *state) crypt64(x []uint16, decrypt bool) {
 		binary.BigEndian.PutUint64(in[8:], lo^i<<shift^b)
 		block.Encrypt(out, in)
 		m := &s.mod64[i&1]
-		a, b = b, m.add(a, m.almost(out, shift <= 32), decrypt)
+		y, multiple := m.divide(out, shift <= 32)
+		a, b = b, m.add(a, y, multiple, decrypt)
 	}
 	if decrypt {
 		a, b = b, a
@@ -54,30 +55,31 @@ type modulus64 struct {
 
 func newModulus64(n uint64) modulus64 { return modulus64{n, ^uint64(0) / n} }
 
-// almost returns the number S mod n, or n more, where S is the first 8 or 12
-// bytes of out.
+// divide returns the first 8 or 12 bytes of out as y, or what is left of them,
+// and a multiple of n such that 0 <= y-multiple < 2n.
 //
-// For 8 bytes, x: with inverse = (2^64-1-e)/n, 0 <= e < n, the product
-// x*inverse/2^64 is x/n - x(1+e)/(2^64 n), less than 1 below x/n, so its integer
+// For 8 bytes: with inverse = (2^64-1-e)/n, 0 <= e < n, the product
+// y*inverse/2^64 is y/n - y(1+e)/(2^64 n), less than 1 below y/n, so its integer
 // part is the quotient or one less.
-func (m *modulus64) almost(out []byte, short bool) uint64 {
-	x := binary.BigEndian.Uint64(out[:8])
+func (m *modulus64) divide(out []byte, short bool) (y, multiple uint64) {
+	y = binary.BigEndian.Uint64(out[:8])
 	if short {
-		quotient, _ := bits.Mul64(x, m.inverse)
-		return x - quotient*m.n
+		quotient, _ := bits.Mul64(y, m.inverse)
+		return y, quotient * m.n
 	}
-	return bits.Rem64(x>>32, x<<32|uint64(binary.BigEndian.Uint32(out[8:12])), m.n)
+	return bits.Rem64(y>>32, y<<32|uint64(binary.BigEndian.Uint32(out[8:12])), m.n), 0
 }
 
-// add returns a+y mod n, or a-y mod n, for a < n and y < 2n. The sum is below
-// 3n; where it is below n, subtracting n gives a number of more than 2^63.
-func (m *modulus64) add(a, y uint64, negative bool) uint64 {
-	if negative {
-		y = 2*m.n - y
+// add returns a+y mod n, or a-y mod n, for a < n and what divide returns. It adds
+// what is known first: nothing else of a round is on the way from one block to
+// the next. The sum is below 3n, modulo 2^64 like its parts; where it is below
+// n or 2n, subtracting them gives a number of more than 2^63.
+func (m *modulus64) add(a, y, multiple uint64, minus bool) uint64 {
+	sum := a + y - multiple
+	if minus {
+		sum = a + 2*m.n - y + multiple
 	}
-	a += y
-	a = min(a, a-m.n)
-	return min(a, a-m.n)
+	return min(min(sum, sum-m.n), sum-2*m.n)
 }
 
 func num64(x []uint16, radix uint64) uint64 {

@@ -26,8 +26,10 @@ func (p goPackage) path() string { return strings.TrimPrefix(p.ImportPath, modul
 
 // mayImport says which other packages of the module a package may import: the
 // first rule that matches counts. "x" is x alone, "x/..." also what is below
-// it. All may import internal/..., which imports only its like.
+// it. All may import internal/..., which imports only its like, but for fpe: it
+// is what token and mask share over FF1.
 var mayImport = []struct{ from, to string }{
+	{"internal/fpe", "token/ff1"},
 	{"internal/...", ""},
 	{"keyring", ""},
 	{"keyring/...", "keyring"},
@@ -83,6 +85,9 @@ func TestCheck(t *testing.T) {
 		{"adapters/pgxfield", "pgxfield", module + "/adapters/pgxstore", true},
 		{"adapters/pgxfield", "pgxfield", "github.com/jackc/pgx/v5", true},
 		{"internal/pae", "pae", module + "/keyring", false},
+		{"internal/pae", "pae", module + "/token/ff1", false},
+		{"internal/fpe", "fpe", module + "/token/ff1", true},
+		{"internal/fpe", "fpe", module + "/token", false},
 		{"internal/bench", "main", module + "/crypto", true},
 		{"internal/bench", "main", module + "/internal/pgtest", false},
 		{"internal/pgtest/withpg", "main", module + "/internal/pgtest", true},

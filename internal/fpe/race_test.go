@@ -1,0 +1,5 @@
+//go:build race
+
+package fpe_test
+
+const raceEnabled = true

@@ -316,9 +316,9 @@ func TestDestroyedRootIsUsedByNobody(t *testing.T) {
 	_, err := w.kr.RotateRoot(t.Context(), keyring.Encryption)
 	require.NoError(t, err)
 	require.NoError(t, w.kr.DestroyRoot(t.Context(), w.roots(keyring.Encryption)[0].ID))
-	require.NoError(t, w.kr.Refresh(t.Context()))
-	w.store.Edit(func(_ *[]keyring.Root, keys *[]keyring.Key) { (*keys)[0] = before[0] })
 	id := before[0].ID
+	require.NoError(t, use(w.kr, keyring.Encryption).decrypt("scope 0", id))
+	w.store.Edit(func(_ *[]keyring.Root, keys *[]keyring.Key) { (*keys)[0] = before[0] })
 	aboutKey(t, use(w.open(t), keyring.Encryption).decrypt("scope 0", id), id, keyring.ErrTampered)
 	time.Sleep(time.Millisecond)
 	aboutKey(t, w.kr.Refresh(t.Context()), id, keyring.ErrTampered)

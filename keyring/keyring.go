@@ -496,35 +496,9 @@ func slotOf[T any](kr *Keyring, label string) (int, *shortcuts[T]) {
 	return s.index, s.shortcuts.(*shortcuts[T])
 }
 
-// bounded runs f with a time limit, and stops waiting for it at that limit even
-// if f does not respect its context.
-func bounded[T any](parent context.Context, limit time.Duration, f func(context.Context) (T, error)) (T, error) {
-	ctx, cancel := context.WithTimeout(parent, limit)
-	defer cancel()
-	type result struct {
-		value T
-		err   error
-	}
-	c := make(chan result, 1)
-	go func() {
-		v, err := f(ctx)
-		c <- result{v, err}
-	}()
-	select {
-	case r := <-c:
-		if r.err != nil && parent.Err() != nil {
-			r.err = fmt.Errorf("%w: %w", context.Cause(parent), r.err)
-		}
-		return r.value, r.err
-	case <-ctx.Done():
-		select { // both, perhaps
-		case r := <-c:
-			return r.value, r.err
-		default:
-			var zero T
-			return zero, context.Cause(ctx)
-		}
-	}
+// bounded runs f with a time limit.
+func bounded[T any](ctx context.Context, limit time.Duration, f func(context.Context) (T, error)) (T, error) {
+	return flight.Within(ctx, limit, f)
 }
 
 // write runs a change of the store with the keyring's time limit.

@@ -1,9 +1,11 @@
-// Package flight lets many callers share one piece of slow work.
+// Package flight lets many callers share one piece of slow work, and leave it.
 package flight
 
 import (
 	"context"
+	"fmt"
 	"sync"
+	"time"
 )
 
 // Group runs at most one function per key at a time. The zero value is ready.
@@ -51,4 +53,35 @@ func (g *Group[K, V]) run(key K, c *call[V], fn func() (V, error)) {
 		close(c.done)
 	}()
 	c.value, c.err = fn()
+}
+
+// Within runs fn with a time limit, and stops waiting for it at that limit, or
+// when ctx ends, even if fn does not respect its context.
+func Within[T any](ctx context.Context, limit time.Duration, fn func(context.Context) (T, error)) (T, error) {
+	limited, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
+	type result struct {
+		value T
+		err   error
+	}
+	c := make(chan result, 1)
+	go func() {
+		v, err := fn(limited)
+		c <- result{v, err}
+	}()
+	select {
+	case r := <-c:
+		if r.err != nil && ctx.Err() != nil {
+			r.err = fmt.Errorf("%w: %w", context.Cause(ctx), r.err)
+		}
+		return r.value, r.err
+	case <-limited.Done():
+		select { // both, perhaps
+		case r := <-c:
+			return r.value, r.err
+		default:
+			var zero T
+			return zero, context.Cause(limited)
+		}
+	}
 }

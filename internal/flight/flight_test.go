@@ -7,6 +7,7 @@ import (
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -70,5 +71,32 @@ func TestCallersLeaveAlone(t *testing.T) {
 		synctest.Wait()
 		close(release)
 		require.Equal(t, 1, <-stays, "the run went on without the one who began it")
+	})
+}
+
+func TestWithin(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx := t.Context()
+		v, err := flight.Within(ctx, time.Second, func(context.Context) (int, error) { return 7, nil })
+		require.NoError(t, err)
+		require.Equal(t, 7, v)
+		failed := errors.New("failed")
+		_, err = flight.Within(ctx, time.Second, func(context.Context) (int, error) { return 0, failed })
+		require.Equal(t, failed, err)
+
+		deaf := func(context.Context) (int, error) { time.Sleep(time.Hour); return 1, nil }
+		begin := time.Now()
+		_, err = flight.Within(ctx, time.Second, deaf)
+		require.ErrorIs(t, err, context.DeadlineExceeded)
+		require.Equal(t, time.Second, time.Since(begin), "it does not wait for what does not listen")
+
+		cause := errors.New("the caller left")
+		cancelled, cancel := context.WithCancelCause(ctx)
+		time.AfterFunc(time.Millisecond, func() { cancel(cause) })
+		_, err = flight.Within(cancelled, time.Second, deaf)
+		require.ErrorIs(t, err, cause)
+		_, err = flight.Within(cancelled, time.Second, func(ctx context.Context) (int, error) { return 0, ctx.Err() })
+		require.ErrorIs(t, err, cause)
+		time.Sleep(2 * time.Hour) // lets the deaf ones end
 	})
 }

@@ -21,11 +21,15 @@
 // keys made so, AES-256-GCM (NIST SP 800-38D; 33 bytes). TinkKeyset hands the
 // keys to readers in other languages.
 //
-// What a reader of the ciphertexts learns: the exact length of each value,
+// An Envelope is for what leaves the store: messages in queues, files, streams of
+// any length. Each carries its key, wrapped by one KMS or several, and opens with
+// any of them.
+//
+// What a reader of a Field's ciphertexts learns: the exact length of each value,
 // which values share a key version, and, from equal salts, which were written
 // by the same run of a process. Not whether two values are equal.
 //
 // What is not hidden: that a row was put back to an older value of its own, or
 // deleted. AES-GCM does not commit to its key; a field's key is fixed by its
-// place, so no attacker chooses it.
+// place, so no attacker chooses it. An Envelope's messages commit to theirs.
 package crypto

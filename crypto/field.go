@@ -88,10 +88,11 @@ var ErrDecrypt = errors.New("crypto: decryption failed")
 // for operators, not for whoever sent the value. Err is a *keyring.KeyError if
 // the key is not to be had, unknown, suspended or erased; it is nil if the
 // ciphertext is malformed or fails authentication: altered, or moved from
-// another place.
+// another place. An Envelope's says why no data key was found that fits, or is
+// io.ErrUnexpectedEOF for a stream that was cut off.
 type DecryptError struct {
-	Field string
-	KeyID keyring.KeyID // zero if the ciphertext has none
+	Field string        // or the Envelope's name
+	KeyID keyring.KeyID // zero if the ciphertext has none, as an Envelope's
 	Err   error
 }
 

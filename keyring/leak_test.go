@@ -3,6 +3,10 @@ package keyring_test
 import (
 	"bytes"
 	"context"
+	"crypto/aes"
+	"crypto/cipher"
+	"crypto/hkdf"
+	"crypto/sha256"
 	"encoding/base64"
 	"encoding/gob"
 	"encoding/hex"
@@ -23,6 +27,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/sealfield/sealfield/crypto"
+	"github.com/sealfield/sealfield/internal/pae"
 	"github.com/sealfield/sealfield/keyring"
 	"github.com/sealfield/sealfield/keyring/localkms"
 	"github.com/sealfield/sealfield/token"
@@ -172,7 +177,12 @@ func TestNothingIsPrinted(t *testing.T) {
 		infos, err := kr.Keys(t.Context(), encryption)
 		require.NoError(t, err)
 		roots, rows := f.store.Snapshot()
+		envelope, messages, dataKeys := useEnvelope(t, local, []byte(plaintext))
+		for name, key := range dataKeys {
+			secrets[name] = key
+		}
 		values := map[string]any{
+			"envelope": envelope, "messages": messages,
 			"keyring": kr, "material": material, "derivation": k.Derivation, "field": field, "index": index, "localkms": local,
 			"infos": infos, "rows": rows, "roots": roots, "fixture": f,
 		}
@@ -182,6 +192,8 @@ func TestNothingIsPrinted(t *testing.T) {
 		_, values["tag given"] = field.Decrypt(t.Context(), append(tag, plaintext...), crypto.Binding{})
 		_, values["scope"] = field.Encrypt(t.Context(), []byte(plaintext), crypto.Binding{Scope: "t"})
 		_, values["text"] = crypto.DecodeText("sf1." + plaintext)
+		_, values["message"] = envelope.Decrypt(t.Context(), []byte(plaintext), keyring.EncryptionContext{"a": "b"})
+		_, values["context"] = envelope.Encrypt(t.Context(), []byte(plaintext), nil)
 		_, values["wrap"] = local.Unwrap(t.Context(), []byte(plaintext), keyring.EncryptionContext{"a": "b"})
 		f.store.Edit(func(_ *[]keyring.Root, keys *[]keyring.Key) { (*keys)[0].State = keyring.KeySuspended })
 		time.Sleep(time.Second)
@@ -229,6 +241,50 @@ func TestNothingIsPrinted(t *testing.T) {
 		}
 		t.Logf("%d values, %d printers, %d secrets, %d bytes of output", len(values), len(printers), len(secrets), printed)
 	})
+}
+
+// useEnvelope returns an envelope with all that it made in use, and its secrets.
+func useEnvelope(t *testing.T, kms keyring.KMS, plaintext []byte) (e *crypto.Envelope, made []any, secrets map[string][]byte) {
+	var dataKey []byte
+	e, err := crypto.NewEnvelope("shop", []keyring.KMS{&spyKMS{kms, func(key []byte) { dataKey = key }}}, crypto.EnvelopeConfig{})
+	require.NoError(t, err)
+	ec := keyring.EncryptionContext{"queue": "orders"}
+	m, err := e.Encrypt(t.Context(), plaintext, ec)
+	require.NoError(t, err)
+	_, err = e.Decrypt(t.Context(), m, ec)
+	require.NoError(t, err)
+	var stream, out bytes.Buffer
+	w, err := e.NewWriter(t.Context(), &stream, ec)
+	require.NoError(t, err)
+	_, err = w.Write(plaintext)
+	require.NoError(t, err)
+	require.NoError(t, w.Close())
+	open, err := e.NewWriter(t.Context(), &out, ec)
+	require.NoError(t, err)
+	_, err = open.Write(plaintext) // and it is still in there
+	require.NoError(t, err)
+	r, err := e.NewReader(t.Context(), &stream, ec)
+	require.NoError(t, err)
+	_, err = r.Read(make([]byte, 1))
+	require.NoError(t, err)
+
+	header := m[:len(m)-len(plaintext)-28-32]
+	key := func(kind byte) []byte {
+		info := pae.Encode("sealfield/v1/envelope", "shop", string(header[:4])+string(kind)+string(header[5:]), string(ec.Encode()))
+		key, err := hkdf.Key(sha256.New, dataKey, nil, string(info), 32)
+		require.NoError(t, err)
+		return key
+	}
+	block, err := aes.NewCipher(key(1))
+	require.NoError(t, err)
+	gcm, err := cipher.NewGCM(block)
+	require.NoError(t, err)
+	sealed := m[len(header)+32:]
+	_, err = gcm.Open(nil, sealed[:12], sealed[12:], nil)
+	require.NoError(t, err, "it is the message key")
+	prk, err := hkdf.Extract(sha256.New, dataKey, nil)
+	require.NoError(t, err)
+	return e, []any{m, w, open, r}, map[string][]byte{"data key": dataKey, "extracted key": prk, "message key": key(1), "stream key": key(2)}
 }
 
 // spyKMS tells what it wraps.

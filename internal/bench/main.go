@@ -41,6 +41,7 @@ import (
 var (
 	rounds = flag.Int("rounds", 11, "rounds, at least 9")
 	sample = flag.Duration("sample", 30*time.Millisecond, "CPU time of one case in one round")
+	pass   = flag.String("gigabyte", "", "only pass 1 GiB through a stream of \"tink\" or \"envelope\"")
 )
 
 var ctx = context.Background()
@@ -64,10 +65,16 @@ type table struct {
 
 func main() {
 	flag.Parse()
+	if *pass != "" {
+		passGigabyte(*pass)
+		return
+	}
 	fmt.Printf("%s %s/%s, %d CPUs, %d rounds of %v\n", runtime.Version(), runtime.GOOS, runtime.GOARCH, runtime.NumCPU(), *rounds, *sample)
-	for _, t := range []table{scopes()} {
+	for _, t := range slices.Concat(tables(), []table{scopes()}, envelopes(), streams()) {
 		t.run()
 	}
+	fmt.Println()
+	gigabyte()
 }
 
 func (t table) run() {

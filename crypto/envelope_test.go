@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"log/slog"
 	"maps"
+	"os"
+	"os/exec"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -629,4 +631,25 @@ func TestEnvelopeClose(t *testing.T) {
 		require.ErrorIs(t, use(e), keyring.ErrClosed, name)
 		fakes[0].SetHook(nil)
 	}
+}
+
+// TestEnvelopeFIPSOnly runs tests of messages in a process of its own in FIPS-only
+// mode, and one that finds streams to be refused there.
+func TestEnvelopeFIPSOnly(t *testing.T) {
+	if os.Getenv("GODEBUG") == "fips140=only" {
+		_, kms := keks(1)
+		e := newEnvelope(t, kms, crypto.EnvelopeConfig{})
+		var out bytes.Buffer
+		_, err := e.NewWriter(t.Context(), &out, orders)
+		require.ErrorContains(t, err, "FIPS")
+		require.Zero(t, out.Len())
+		return
+	}
+	exe, err := os.Executable()
+	require.NoError(t, err)
+	cmd := exec.CommandContext(t.Context(), exe, "-test.v", "-test.run", "^TestEnvelope(RoundTrip|Context|Malformed|Swaps|LimitsUnderRace|FIPSOnly)$")
+	cmd.Env = append(os.Environ(), "GODEBUG=fips140=only")
+	out, err := cmd.CombinedOutput()
+	require.NoError(t, err, "%s", out)
+	require.Equal(t, 6, bytes.Count(out, []byte("\n--- PASS: ")))
 }

@@ -55,8 +55,13 @@ func TestEnvelopeEncryptFaults(t *testing.T) {
 	for _, name := range []string{"empty", "short", "huge", "zero", "foreign", "identity"} {
 		want[name] = keyring.ErrTampered // no wrapped key has 32 bytes or less, or a megabyte
 	}
+	ends := map[string]func(e *crypto.Envelope){ // of the first data key
+		"count": func(e *crypto.Envelope) { seal(t, e, "v", orders) },
+		"age":   func(*crypto.Envelope) { time.Sleep(5 * time.Minute); synctest.Wait() },
+	}
 	for name, target := range want {
-		for faulty := range 2 {
+		for i := range 2 * len(ends) {
+			faulty, end := i%2, ends[[]string{"count", "age"}[i/2]]
 			synctest.Test(t, func(t *testing.T) {
 				fakes, kms := keks(2)
 				if name == "identity" {
@@ -66,9 +71,8 @@ func TestEnvelopeEncryptFaults(t *testing.T) {
 				if name != "identity" {
 					first := seal(t, e, "v", orders)
 					fakes[faulty].SetHook(faults[name])
-					for range 2 {
-						require.Equal(t, headerOf(first, 1), headerOf(seal(t, e, "v", orders), 1))
-					}
+					require.Equal(t, headerOf(first, 1), headerOf(seal(t, e, "v", orders), 1))
+					end(e)
 				}
 				for range 2 {
 					begin := time.Now()

@@ -30,7 +30,7 @@ import (
 // it; Decrypt must be given the same again, in which no text is empty. The KMS is
 // given the pairs sealfield (the Envelope's name), purpose ("envelope") and key_id
 // (of the data key: random, 32 hex digits, also in the message), for its
-// policies and its log.
+// policies and its log. Writers need the right to wrap, readers that to unwrap.
 //
 // A message commits to data key, header and context: nobody can make one that
 // opens as two different things.
@@ -60,7 +60,7 @@ type Envelope struct {
 	unwraps flight.Group[unwrapping, *dataKey]
 	cache   *keyCache // of those that open
 
-	mu     sync.Mutex // guards closed, and stores to current
+	mu     sync.Mutex // guards closed, after which no data key is stored
 	closed bool
 }
 
@@ -234,8 +234,8 @@ func (s *session) message(plaintext []byte) []byte {
 //
 // A message that was not made by an Envelope of this name, for one of its KMSs and
 // exactly this context, is refused with ErrDecrypt. An error that is
-// keyring.ErrUnavailable says that a KMS gave no answer: the message may be good.
-// One that is keyring.ErrDenied says that all KMSs that were asked refused. That
+// keyring.ErrUnavailable says that a KMS gave no answer (keyring.ErrTampered: none
+// that makes sense), and the message may be good. One that is keyring.ErrDenied says that all KMSs that were asked refused. That
 // can be the process's lack of rights as well as the message's wrapped key, which
 // most KMSs do not tell apart: put the message aside rather than try again.
 func (e *Envelope) Decrypt(ctx context.Context, message []byte, ec keyring.EncryptionContext) ([]byte, error) {
@@ -344,10 +344,10 @@ func (e *Envelope) replace(ctx context.Context, old *dataKey) error {
 		k.wipe()
 		return errClosed
 	}
-	k.expire(e.cfg.MaxAge, func() { e.current.CompareAndSwap(k, nil) })
 	if old := e.current.Swap(k); old != nil {
 		old.wipe()
 	}
+	k.expire(e.cfg.MaxAge, func() { e.current.CompareAndSwap(k, nil) })
 	return nil
 }
 
@@ -386,7 +386,7 @@ func (closedError) Is(target error) bool { return target == keyring.ErrClosed }
 
 // failed names the envelope in an error, unless it is the one public text.
 func (e *Envelope) failed(what string, err error) error {
-	if refused, ok := errors.AsType[*DecryptError](err); ok {
+	if refused, ok := err.(*DecryptError); ok {
 		return refused
 	}
 	return fmt.Errorf("crypto: %s with envelope %s: %w", what, e.name, err)

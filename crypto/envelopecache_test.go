@@ -2,9 +2,13 @@ package crypto
 
 import (
 	"bytes"
+	"context"
 	"fmt"
 	"log/slog"
+	"runtime"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -175,6 +179,94 @@ func TestSessionRing(t *testing.T) {
 	_, err = k.sealer(large)
 	require.NoError(t, err)
 	require.Nil(t, k.find(large), "large contexts are not kept")
+}
+
+// TestReserve has two goroutines take the last place of many data keys, each at
+// the same moment.
+func TestReserve(t *testing.T) {
+	const n = 5_000
+	for _, limit := range [][2]int64{{1, 1 << 40}, {1 << 32, 7}} {
+		keys, there := make([]dataKey, n), make([]atomic.Int32, n)
+		for i := range keys {
+			keys[i].maxMessages, keys[i].maxBytes = limit[0], limit[1]
+		}
+		var granted atomic.Int64
+		var wg sync.WaitGroup
+		for range 2 {
+			wg.Go(func() {
+				for i := range keys {
+					there[i].Add(1)
+					for spin := 0; there[i].Load() < 2; spin++ {
+						if spin > 1000 {
+							runtime.Gosched()
+						}
+					}
+					if keys[i].reserve(7) {
+						granted.Add(1)
+					}
+				}
+			})
+		}
+		wg.Wait()
+		require.EqualValues(t, n, granted.Load())
+	}
+}
+
+// TestEnvelopeLateCallers are late: they found no data key, and when they come to
+// ask for it somebody else has.
+func TestEnvelopeLateCallers(t *testing.T) {
+	e, kms := newTestEnvelope(t, EnvelopeConfig{})
+	ec := keyring.EncryptionContext{"a": "b"}
+	m, err := e.Encrypt(t.Context(), []byte("v"), ec)
+	require.NoError(t, err)
+	require.NoError(t, e.replace(t.Context(), nil))
+	require.Equal(t, 1, kms.Wraps())
+	_, err = e.Decrypt(t.Context(), m, ec)
+	require.NoError(t, err)
+	h, _, ok := parseMessage(m)
+	require.True(t, ok)
+	_, _, err = e.unwrap(t.Context(), h, ec.Encode())
+	require.NoError(t, err)
+	require.Equal(t, 1, kms.Unwraps())
+	require.NoError(t, e.Close())
+
+	// The Envelope is closed while the KMS works on a data key: it is not kept.
+	for _, operation := range []string{"wrap", "unwrap"} {
+		e, err := NewEnvelope("shop", []keyring.KMS{kms}, EnvelopeConfig{})
+		require.NoError(t, err)
+		kms.SetHook(func(context.Context, string) ([]byte, error) { return nil, e.Close() })
+		if operation == "wrap" {
+			_, err = e.Encrypt(t.Context(), []byte("v"), ec)
+		} else {
+			_, err = e.Decrypt(t.Context(), m, ec)
+		}
+		require.ErrorIs(t, err, keyring.ErrClosed)
+		require.Empty(t, held(e), operation)
+		kms.SetHook(nil)
+	}
+}
+
+// TestEnvelopeKnownAnswers forges messages for a KMS that gives a known answer
+// where there is none, such as an empty one.
+func TestEnvelopeKnownAnswers(t *testing.T) {
+	e, kms := newTestEnvelope(t, EnvelopeConfig{})
+	ec := keyring.EncryptionContext{"a": "b"}
+	tail := encodeTail(make([]byte, keyIDSize), []wrap{{kms.URI(), make([]byte, 60)}})
+	for _, n := range []int{0, 1, 31, 32, 33} {
+		answer := make([]byte, n)
+		k, err := newDataKey("shop", tail, bytes.Clone(answer))
+		require.NoError(t, err)
+		s, err := k.sealer(ec)
+		require.NoError(t, err)
+		kms.SetHook(func(context.Context, string) ([]byte, error) { return answer, nil })
+		_, err = e.Decrypt(t.Context(), s.message([]byte("forged")), ec)
+		if n == dataKeySize { // nobody can tell it from a data key
+			require.NoError(t, err, "the control")
+		} else {
+			require.ErrorIs(t, err, ErrDecrypt, n)
+		}
+	}
+	require.NoError(t, e.Close())
 }
 
 // FuzzEnvelopeHeader holds the parser to its promises: what it accepts is what

@@ -109,10 +109,10 @@ type KeyInfo struct {
 	DestroyedBy string
 }
 
-// EncryptionContext is the associated data of a wrapped root key, as KMSs know
-// it: pairs of text that are authenticated, logged by the KMS, and must be
-// the same again for Unwrap. Sealfield's has the pairs sealfield (the
-// keyring's name), purpose and key_id (8 hex digits). It never holds a scope.
+// EncryptionContext is the associated data of a wrapped key, as KMSs know it:
+// pairs of text that are authenticated, logged by the KMS, and must be the same
+// again for Unwrap. Sealfield's has the pairs sealfield (the name of the keyring
+// or envelope), purpose and key_id (8 or 32 hex digits). It never holds a scope.
 type EncryptionContext map[string]string
 
 // Encode returns the pairs as the associated data of a KMS that takes bytes:

@@ -89,7 +89,7 @@ type Derivation[T any] struct {
 	purpose Purpose
 	stale   *atomic.Uint32         // the keyring's, of the purpose
 	only    *atomic.Pointer[entry] // of a keyring that is not scoped, else nil
-	short   *shortcuts[T]          // of a keyring that is scoped, else empty
+	short   *shortcuts[T]
 	slot    int
 	build   func(*Material, *T) error
 }
@@ -232,7 +232,7 @@ func (d *Derivation[T]) load(e *entry, s *snapshot, m *Material) *T {
 	if v == nil {
 		return nil
 	}
-	if d.only == nil && s.active != nil && s.active.material == m {
+	if s.active != nil && s.active.material == m {
 		shorten(e, m, v)
 	}
 	return &v.value

@@ -7,11 +7,11 @@ import (
 	"sync/atomic"
 )
 
-// This file is the shortcut of a scoped keyring's hot path. The keys of thousands
-// of scopes are not in the CPU's caches, and each pointer from the scope to what
-// was derived (entry, snapshot, DEK, material, slot) is a wait for memory that
-// costs as much as an encryption. So what was derived from a scope's active key
-// is found by one look into a table, and says itself how long it may be used.
+// This file is the shortcut of the hot path. The keys of thousands of scopes are
+// not in the CPU's caches, and each pointer from the scope to what was derived
+// (entry, snapshot, DEK, material, slot) is a wait for memory that costs as much
+// as an encryption. So what was derived from a scope's active key is found by one
+// look into a table, and says itself how long it may be used.
 
 // derived is a value of a Derivation, in one object with what the shortcut needs.
 type derived[T any] struct {
@@ -34,6 +34,7 @@ const ended = math.MinInt64
 // and allocates nothing. It is a cache: what does not find a place is found
 // the longer way.
 type shortcuts[T any] struct {
+	only  atomic.Pointer[derived[T]] // of a keyring that is not scoped
 	slots atomic.Pointer[[]atomic.Pointer[derived[T]]]
 	mu    sync.Mutex
 	n     int // slots in use
@@ -42,6 +43,9 @@ type shortcuts[T any] struct {
 const minShortcuts = 16
 
 func (s *shortcuts[T]) get(scope string) *derived[T] {
+	if scope == "" {
+		return s.only.Load()
+	}
 	slots := s.slots.Load()
 	if slots == nil {
 		return nil
@@ -61,6 +65,10 @@ func (s *shortcuts[T]) get(scope string) *derived[T] {
 
 // put makes get find d for its scope.
 func (s *shortcuts[T]) put(d *derived[T]) {
+	if d.scope == "" {
+		s.only.Store(d)
+		return
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	var slots []atomic.Pointer[derived[T]]
@@ -107,6 +115,10 @@ func (s *shortcuts[T]) grow(old []atomic.Pointer[derived[T]]) []atomic.Pointer[d
 }
 
 func (s *shortcuts[T]) remove(d *derived[T]) {
+	if d.scope == "" {
+		s.only.CompareAndSwap(d, nil)
+		return
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	slots := *s.slots.Load()

@@ -164,6 +164,22 @@ func (d *Derivation[T]) ByID(ctx context.Context, scope string, id KeyID) (*T, e
 	return d.retry(func() (*dek, error) { return d.kr.keyByID(ctx, Target{scope, d.purpose}, id) })
 }
 
+// Version returns what was derived from the key of that version, whatever newer
+// ones there are, for values that do not say which key they are under. With
+// write, a key that is pending, compromised or in doubt is refused as well, and
+// the first key of a scope is made; a retired one is not refused.
+func (d *Derivation[T]) Version(ctx context.Context, scope string, version int, write bool) (*T, error) {
+	if e := d.entry(scope); e != nil && d.stale.Load() < staleLimit(write) {
+		s := e.keys.Load()
+		if k := s.version(version); k != nil && k.material != nil && s.erased == nil && (!write || s.unwritable(k, d.kr.clock.Load()) == nil) {
+			if v := d.load(e, s, k.material); v != nil {
+				return v, nil
+			}
+		}
+	}
+	return d.retry(func() (*dek, error) { return d.kr.keyByVersion(ctx, Target{scope, d.purpose}, version, write) })
+}
+
 // Live returns what was derived from each key that is not destroyed, pending
 // ones included, by ascending version; none if the scope has no key. If one of
 // them may not be used, or the keys are so old that another process could use one

@@ -128,6 +128,60 @@ func (kr *Keyring) keyByID(ctx context.Context, t Target, id KeyID) (*dek, error
 	}
 }
 
+func (kr *Keyring) keyByVersion(ctx context.Context, t Target, version int, write bool) (*dek, error) {
+	e, fetched, err := kr.loaded(ctx, t)
+	if err == nil && e == nil && write && version == 1 {
+		if _, err = kr.activeKey(ctx, t); err == nil {
+			e, fetched, err = kr.loaded(ctx, t)
+		}
+	}
+	if err != nil {
+		return nil, err
+	}
+	if kr.staleness[t.Purpose.index()].Load() >= staleLimit(write) {
+		return nil, kr.staleError(t)
+	}
+	unknown := &KeyError{kr.name, t.Scope, t.Purpose, 0, fmt.Errorf("%w: version %d", ErrUnknownKey, version)}
+	for {
+		if e != nil {
+			s := e.keys.Load()
+			k := s.version(version)
+			switch {
+			case s.erased != nil:
+				return nil, s.erased
+			case k != nil && k.material != nil && write:
+				return k, s.unwritable(k, kr.now().UnixNano())
+			case k != nil && k.material != nil:
+				return k, nil
+			case k != nil && (!k.retry || fetched):
+				return nil, k.err
+			}
+		}
+		if fetched {
+			return nil, unknown
+		}
+		asked := KeyID(version) // no key's id, which are all larger
+		if err := e.mayFetch(asked, kr.mono()); err != nil {
+			return nil, &KeyError{kr.name, t.Scope, t.Purpose, 0, fmt.Errorf("%w: version %d", err, version)}
+		}
+		if e, err = kr.loadOne(ctx, t); err != nil {
+			return nil, err
+		}
+		if e != nil && e.keys.Load().version(version) == nil {
+			e.markUnknown(asked, kr.mono())
+		}
+		fetched = true
+	}
+}
+
+// staleLimit is the staleness that ends reading, or writing.
+func staleLimit(write bool) uint32 {
+	if write {
+		return encryptStale
+	}
+	return decryptStale
+}
+
 func (kr *Keyring) liveKeys(ctx context.Context, t Target) ([]*dek, error) {
 	e, fetched, err := kr.loaded(ctx, t)
 	if err != nil {

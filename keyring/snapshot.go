@@ -75,6 +75,32 @@ func (s *snapshot) find(id KeyID) *dek {
 	return nil
 }
 
+// version returns the key of that version, or nil; one that is not authentic only
+// if there is no other.
+func (s *snapshot) version(n int) *dek {
+	var found *dek
+	for _, k := range s.keys {
+		if k.row.Version == n && (found == nil || k.authentic) {
+			found = k
+		}
+	}
+	return found
+}
+
+// unwritable says why k, which can be read with, may not be written with although
+// its version was asked for, at a time in Unix nanoseconds.
+func (s *snapshot) unwritable(k *dek, now int64) error {
+	switch {
+	case k.doubt != nil:
+		return k.doubt
+	case k.row.State == KeyCompromised:
+		return keyError(&k.row, ErrCompromised)
+	case k.row.ActivateAt.UnixNano() > now && k.row.Version > s.reached:
+		return keyError(&k.row, fmt.Errorf("%w: the key is not active yet", ErrUnavailable))
+	}
+	return nil
+}
+
 func (s *snapshot) newest() *dek {
 	if len(s.keys) == 0 {
 		return nil

@@ -1,4 +1,4 @@
-// Package token makes encrypted fields searchable.
+// Package token makes encrypted fields searchable, and replaces values by tokens.
 //
 // An Index turns a value into a tag, a keyed hash that is stored in a column
 // beside the ciphertext and compared there:
@@ -19,4 +19,10 @@
 // values through the application and read the column can test guesses. Who has
 // the index key can test all values of a small domain, but decrypts nothing:
 // index keys are apart from encryption keys, down to the root.
+//
+// A FormatPreserving turns a value into a token that looks like one, and back for
+// who has the key: FF1 (NIST SP 800-38G, see package ff1), for columns that take
+// nothing but card numbers, say. It gives away equality, length and what the
+// format keeps, does not authenticate, and leaves the id of the key to be stored
+// beside the token.
 package token

@@ -262,6 +262,7 @@ func tables() []table {
 			seal("Index.AppendTag, email/1", "", func(dst []byte) []byte { return must(email.AppendTag(ctx, dst, value, "")) }),
 			seal("Tink HMAC-SHA256-128", "", func([]byte) []byte { return must(tinkMAC.ComputeMAC(value)) }),
 		}},
+		formatTable(kr),
 	}
 }
 

@@ -20,10 +20,11 @@ import (
 //	pool.Exec(ctx, `update customers set email = @email, email_idx = @email_idx where id = @id`, customers.Args(&c))
 //
 // The names are the columns of the struct, in the clear or sealed, their index
-// columns, and those in more, which are passed on as they are; a name in more
+// and key columns, and those in more, which are passed on as they are; a name in more
 // must not be a column's. Only what the statement names is sealed. A statement
 // that names a sealed column without all of its index columns, or the reverse,
-// is refused, since it would leave the row to be found under its old value.
+// is refused, since it would leave the row to be found under its old value; so
+// is one with a token and without its key column.
 //
 // The row is copied before Args returns, with what its pointers, slices and maps
 // hold, but no deeper: what those hold in turn has to stay as it is until the
@@ -168,9 +169,9 @@ func (t *table) statement(sql string) (*statement, error) {
 	}
 	for _, s := range t.sealed {
 		named := slices.Contains(names, s.column)
-		for _, x := range s.indexes {
-			if named != slices.Contains(names, x.column) {
-				return nil, fmt.Errorf("@%s and @%s have to stand in the same statement, or neither", s.column, x.column)
+		for _, column := range s.companions() {
+			if named != slices.Contains(names, column) {
+				return nil, fmt.Errorf("@%s and @%s have to stand in the same statement, or neither", s.column, column)
 			}
 		}
 	}
@@ -189,6 +190,7 @@ type writer struct {
 	scoped  bool
 	rowDone bool
 	out     []byte // the sealed values, one after the other
+	tokens  []madeToken
 }
 
 // value returns the value of a: nil for NULL.
@@ -218,9 +220,12 @@ func (w *writer) value(a argument, own pgx.NamedArgs) (any, error) {
 	}
 	start := len(w.out)
 	var out []byte
-	if a.index != nil {
+	switch {
+	case a.index != nil:
 		out, err = a.index.token.AppendTag(w.ctx, w.out, plain, at.Scope)
-	} else {
+	case a.sealed.token != nil:
+		return w.tokenValue(a, plain, at.Scope)
+	default:
 		out, err = a.sealed.crypto.AppendEncrypt(w.ctx, w.out, plain, at)
 	}
 	if err != nil {

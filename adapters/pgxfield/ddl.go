@@ -12,8 +12,13 @@ import (
 // DDL returns the statements that make the database refuse plaintext in sealed
 // columns, to be executed one by one by the owner of the table: for each sealed
 // and each index column a CHECK that only sealed values (only tags, NULL aside)
-// pass, and for each index column a btree index. The table and its columns, all
-// bytea, have to exist.
+// pass, and for each index column a btree index. The table and its columns have
+// to exist.
+//
+// Format-preserving tokens look like the values that they stand for, and no CHECK
+// can tell them apart. The one on such a column refuses what is not of the
+// format; the one on its key column refuses a token without a key id, and so
+// plaintext that is written by something that does not know of key ids.
 //
 // Running the statements again changes nothing. The CHECKs are added "not valid"
 // and validated after that, which locks out no writer for long; creating an
@@ -25,12 +30,27 @@ import (
 func (t *Table[T]) DDL() []string {
 	var all []string
 	for _, s := range t.sealed {
-		all = append(all, t.addCheck(s.column, "sealed", sealedCheck(quote(s.column)))...)
+		if s.token != nil {
+			all = append(all, t.tokenDDL(s)...)
+		} else {
+			all = append(all, t.addCheck(s.column, "sealed", sealedCheck(quote(s.column)))...)
+		}
 		for _, x := range s.indexes {
 			all = append(all, t.addCheck(x.column, "tag", tagCheck(quote(x.column)))...)
 			all = append(all, fmt.Sprintf("create index if not exists %s on %s (%s)",
 				quote(t.objectName(x.column, "key")), t.name.Sanitize(), quote(x.column)))
 		}
+	}
+	return all
+}
+
+// tokenDDL returns the statements for a column of tokens.
+func (t *table) tokenDDL(s *sealed) (all []string) {
+	if expression := s.tokenCheck(quote(s.column)); expression != "" {
+		all = t.addCheck(s.column, "format", expression)
+	}
+	if s.token.key != "" {
+		all = append(all, t.addCheck(s.token.key, "keyid", keyCheck(quote(s.column), quote(s.token.key)))...)
 	}
 	return all
 }

@@ -17,7 +17,7 @@
 //	rows, err := pool.Query(ctx, `select * from customers where email_idx = any($1)`, tags)
 //	found, err := pgx.CollectRows(rows, customers.Row(ctx))
 //
-// The columns are bytea; make them so, execute DDL, call Verify at start. A
+// The columns are bytea, but for tokens; make them so, execute DDL, call Verify at start. A
 // pgx.Row scanned plainly, without Row, gives ciphertext.
 //
 // A tag is "encrypt" and then, separated by commas without spaces: type=, a name
@@ -27,6 +27,19 @@
 // share a form, and so do text types; any other change of type makes old values
 // unreadable. time.Time is a timestamptz: it comes back in time.Local, in whole
 // microseconds.
+//
+// A tag that begins with token= and the name or notation of a format keeps
+// format-preserving tokens (see token.FormatPreserving) in a column that stays
+// text, varchar or integer, and does not take ciphertexts:
+//
+//	PAN string `db:"pan" seal:"token=pan,key=pan_key,index=pan_idx"`
+//	No  int64  `db:"no"  seal:"token=int:1..2147483647,version=1"`
+//
+// key= names a bytea column for the key id of each token, which is written and
+// read with it, so that keys can rotate; search by an index=. version= pins a
+// version of the key instead; search by Tokens. One of the two there has to be.
+// sep=keep or sep=drop admits separators, permute small domains. Tokens are bound
+// to the column and the scope, never to the row.
 //
 // With Config.RowKey a value opens only in the row it was sealed for. So
 //

@@ -53,9 +53,6 @@ func TestNewTableRefuses(t *testing.T) {
 		{`the first word is "index=x"`, refuse[struct {
 			A string `db:"a" seal:"index=x"`
 		}](none{}, "t")},
-		{"token= is not supported", refuse[struct {
-			A string `db:"a" seal:"token=pan"`
-		}](none{}, "t")},
 		{"no spaces", refuse[struct {
 			A string `db:"a" seal:"encrypt, norow"`
 		}](none{}, "t")},

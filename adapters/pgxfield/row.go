@@ -22,11 +22,12 @@ import (
 //	rows, err := pool.Query(ctx, `select * from customers where id = $1`, 42)
 //	c, err := pgx.CollectExactlyOneRow(rows, customers.Row(ctx))
 //
-// Columns are found by name. Index columns are skipped, columns that the result
+// Columns are found by name. Index and key columns are skipped, columns that the result
 // does not have leave their field zero; a column that the struct does not have,
 // or that is there twice, is an error, and so is a sealed column whose type is
-// not bytea, or which is bound to its row while the row key is not in the result
-// (select * and returning * have it).
+// not bytea (text or integer for tokens), or which is bound to its row while the
+// row key is not in the result, or a token whose key column is not (select * and
+// returning * have them).
 //
 // A value that does not open, because it was moved, altered or is not sealed at
 // all, is an error that is crypto.ErrDecrypt; a keyring that can not tell gives
@@ -69,8 +70,22 @@ type readPlan struct {
 type sealedTarget struct {
 	*sealed
 	position int // in the result
-	text     bool
-	field    any // the address of the field
+	result   pgconn.FieldDescription
+	key      int  // the position of its key id, or -1
+	keyText  bool // whether that is in text form
+	field    any  // the address of the field
+}
+
+// plan refuses what can not be read from a result with these columns.
+func (s *sealedTarget) plan(fields []pgconn.FieldDescription) error {
+	s.key = -1
+	if s.token != nil {
+		return s.planToken(fields)
+	}
+	if s.result.DataTypeOID != pgtype.ByteaOID {
+		return fmt.Errorf("column %s of the result is no bytea", s.result.Name)
+	}
+	return nil
 }
 
 func newReader[T any](t *table) *reader[T] {
@@ -101,7 +116,7 @@ func (r *reader[T]) read(ctx context.Context, row pgx.CollectableRow, scope stri
 	values := row.RawValues()
 	for i := range r.plan.sealed {
 		target := &r.plan.sealed[i]
-		if err := o.open(target, values[target.position]); err != nil {
+		if err := o.open(target, values); err != nil {
 			return fmt.Errorf("column %s%s: %w", target.column, r.keyNames(target.sealed), err)
 		}
 	}
@@ -125,7 +140,7 @@ func (t *table) newPlan(fields []pgconn.FieldDescription, row reflect.Value) (*r
 		switch {
 		case !ok:
 			return nil, fmt.Errorf("the result has a column %s, which %s has not", fd.Name, row.Type())
-		case a.index != nil:
+		case a.index != nil || a.keyID:
 			continue
 		}
 		field := row.Field(a.field.index).Addr().Interface()
@@ -133,10 +148,11 @@ func (t *table) newPlan(fields []pgconn.FieldDescription, row reflect.Value) (*r
 			p.clear[i], p.any = field, true
 			continue
 		}
-		if fd.DataTypeOID != pgtype.ByteaOID {
-			return nil, fmt.Errorf("column %s of the result is no bytea", fd.Name)
+		target := sealedTarget{sealed: a.sealed, position: i, result: fd, field: field}
+		if err := target.plan(fields); err != nil {
+			return nil, err
 		}
-		p.sealed = append(p.sealed, sealedTarget{a.sealed, i, fd.Format == pgx.TextFormatCode, field})
+		p.sealed = append(p.sealed, target)
 	}
 	for _, target := range p.sealed {
 		for _, k := range t.placeOf(target.sealed) {
@@ -185,18 +201,22 @@ type opener struct {
 	}
 }
 
-func (o *opener) open(target *sealedTarget, value []byte) (err error) {
+func (o *opener) open(target *sealedTarget, values [][]byte) (err error) {
+	value := values[target.position]
 	if value == nil {
 		return target.codec.setNull(o.types, target.field)
-	}
-	if target.text {
-		if value, err = o.decodeHex(value); err != nil {
-			return err
-		}
 	}
 	at, err := o.binding(target.sealed)
 	if err != nil {
 		return err
+	}
+	if target.token != nil {
+		return o.openToken(target, values, at.Scope)
+	}
+	if target.result.Format == pgx.TextFormatCode {
+		if value, err = o.decodeHex(value); err != nil {
+			return err
+		}
 	}
 	plain, err := target.crypto.AppendDecrypt(o.ctx, o.plain[:0], value, at)
 	if err != nil {

@@ -11,6 +11,7 @@ import (
 type scratch struct {
 	types  *pgtype.Map
 	plain  []byte // a plaintext
+	text   []byte // the value of a token
 	bytea  []byte // a ciphertext
 	rowKey []byte
 }
@@ -26,6 +27,7 @@ func getScratch() *scratch { return scratches.Get().(*scratch) }
 // release gives s back without plaintext.
 func (s *scratch) release() {
 	clear(s.plain[:cap(s.plain)])
+	clear(s.text[:cap(s.text)])
 	if cap(s.plain) > maxScratch {
 		s.plain = make([]byte, 0, 256)
 	}

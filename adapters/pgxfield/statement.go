@@ -210,6 +210,7 @@ type argument struct {
 	field  *field   // a field of the struct; nil for one of the caller's own
 	sealed *sealed  // set if the field is sealed
 	index  *indexed // set if the name is one of its index columns
+	keyID  bool     // set if the name is its column for key ids
 }
 
 const (

@@ -74,8 +74,17 @@ type sealed struct {
 	pg      pgType
 	codec   codec
 	bound   bool
-	crypto  *crypto.Field
+	crypto  *crypto.Field // nil for tokens
+	token   *tokenized    // nil for ciphertexts
 	indexes []*indexed
+}
+
+// name returns the logical name, which stands in the keys.
+func (s *sealed) name() string {
+	if s.token != nil {
+		return s.token.format.Name()
+	}
+	return s.crypto.Name()
 }
 
 // indexed is an index column.
@@ -204,7 +213,7 @@ func (t *table) addName(a argument) error {
 
 // seal makes f a sealed field.
 func (t *table) seal(kr *keyring.Keyring, f *field, parsed tag, cfg Config) (err error) {
-	s := &sealed{field: f, bound: len(cfg.RowKey) > 0 && !parsed.noRow}
+	s := &sealed{field: f, bound: len(cfg.RowKey) > 0 && !parsed.noRow && parsed.token == nil}
 	f.sealed = s
 	typeName := parsed.typ
 	if typeName == "" {
@@ -223,11 +232,16 @@ func (t *table) seal(kr *keyring.Keyring, f *field, parsed tag, cfg Config) (err
 	}
 	logical := cfg.Name + "." + parsed.name
 	for _, other := range t.sealed {
-		if other.crypto.Name() == logical {
+		if other.name() == logical {
 			return fmt.Errorf("name %s is there already", parsed.name)
 		}
 	}
-	if s.crypto, err = crypto.NewField(kr, logical, crypto.FieldConfig{RowBound: s.bound, Type: s.pg.class}); err != nil {
+	if parsed.token != nil {
+		err = t.tokenize(kr, s, logical, parsed.token)
+	} else {
+		s.crypto, err = crypto.NewField(kr, logical, crypto.FieldConfig{RowBound: s.bound, Type: s.pg.class})
+	}
+	if err != nil {
 		return err
 	}
 	for _, it := range parsed.indexes {
@@ -270,17 +284,27 @@ func (t *Table[T]) In(scope string) *Table[T] {
 }
 
 // Columns returns the names of all columns in a new slice: those of the struct
-// in its order, each sealed one followed by its index columns. They are not
-// quoted.
+// in its order, each sealed one followed by those that belong to it. They are
+// not quoted.
 func (t *Table[T]) Columns() []string {
 	var all []string
 	for _, f := range t.fields {
 		all = append(all, f.column)
 		if f.sealed != nil {
-			for _, x := range f.sealed.indexes {
-				all = append(all, x.column)
-			}
+			all = append(all, f.sealed.companions()...)
 		}
+	}
+	return all
+}
+
+// companions returns the columns that are written whenever s is: that of the key
+// id, and the index columns.
+func (s *sealed) companions() (all []string) {
+	if s.token != nil && s.token.key != "" {
+		all = append(all, s.token.key)
+	}
+	for _, x := range s.indexes {
+		all = append(all, x.column)
 	}
 	return all
 }
@@ -311,36 +335,42 @@ func (t *table) match(ctx context.Context, column string, v any, scope string) (
 	if err != nil {
 		return nil, err
 	}
-	if v == nil {
-		return nil, errNullMatch
+	s := getScratch()
+	defer s.release()
+	if err := x.of.encodeSearched(s, v); err != nil {
+		return nil, err
 	}
-	c := x.of.codec
+	return x.token.Match(ctx, s.plain, scope)
+}
+
+// encodeSearched puts the sealed form of a value that is searched for, which may
+// be of another Go type than the field, into sc.plain.
+func (s *sealed) encodeSearched(sc *scratch, v any) (err error) {
+	if v == nil {
+		return errNullMatch
+	}
+	c := s.codec
 	typ := reflect.TypeOf(v)
-	if typ.Kind() == reflect.Pointer && x.of.typ != typ {
+	if typ.Kind() == reflect.Pointer && s.typ != typ {
 		typ = typ.Elem()
 		if reflect.ValueOf(v).IsNil() {
-			return nil, errNullMatch
+			return errNullMatch
 		}
 		v = reflect.ValueOf(v).Elem().Interface()
 	}
-	if typ != x.of.typ {
-		if c, err = newCodec(typ, x.of.pg); err != nil {
-			return nil, err
+	if typ != s.typ {
+		if c, err = newCodec(typ, s.pg); err != nil {
+			return err
 		}
 	}
-	s := getScratch()
-	defer s.release()
 	field := reflect.New(typ)
 	field.Elem().Set(reflect.ValueOf(v))
 	var null bool
-	s.plain, null, err = c.encode(s.types, s.plain[:0], field.Interface())
-	switch {
-	case err != nil:
-		return nil, err
-	case null:
-		return nil, errNullMatch
+	sc.plain, null, err = c.encode(sc.types, sc.plain[:0], field.Interface())
+	if err == nil && null {
+		err = errNullMatch
 	}
-	return x.token.Match(ctx, s.plain, scope)
+	return err
 }
 
 var errNullMatch = errors.New("NULL has no index tags: search with \"is null\"")

@@ -3,6 +3,7 @@ package pgxfield
 import (
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 
 	"github.com/sealfield/sealfield/token"
@@ -14,6 +15,15 @@ type tag struct {
 	typ     string // pg_type name, "" for the Go type's default
 	noRow   bool
 	indexes []indexTag
+
+	token *tokenTag // nil for encrypt
+}
+
+// tokenTag is what stands after token=.
+type tokenTag struct {
+	token.FormatPreservingConfig
+	key string // the column of the key id, "" with a version
+	sep string // as it stands there
 }
 
 type indexTag struct {
@@ -34,18 +44,19 @@ func parseTag(s string) (tag, error) {
 		return t, errors.New("a tag has no spaces")
 	}
 	words := strings.Split(s, ",")
-	if strings.HasPrefix(words[0], "token=") {
-		return t, errors.New("token= is not supported")
-	}
-	if words[0] != "encrypt" {
-		return t, fmt.Errorf("the first word is %q, it has to be encrypt", words[0])
+	format, isToken := strings.CutPrefix(words[0], "token=")
+	switch {
+	case isToken:
+		t.token = &tokenTag{FormatPreservingConfig: token.FormatPreservingConfig{Format: format}}
+	case words[0] != "encrypt":
+		return t, fmt.Errorf("the first word is %q, it has to be encrypt or token=", words[0])
 	}
 	for _, word := range words[1:] {
 		if err := t.add(word); err != nil {
 			return t, err
 		}
 	}
-	return t, nil
+	return t, t.token.check()
 }
 
 func (t *tag) add(word string) error {
@@ -54,7 +65,12 @@ func (t *tag) add(word string) error {
 		return fmt.Errorf("%s= has no value", key)
 	}
 	switch {
+	case tokenWords[key]:
+		return t.token.add(key, value, hasValue)
 	case word == "norow":
+		if t.token != nil {
+			return errors.New("norow is for encrypt: a token is never bound to its row")
+		}
 		if t.noRow {
 			return errors.New("norow is repeated")
 		}
@@ -81,6 +97,57 @@ func (t *tag) add(word string) error {
 		return fmt.Errorf("%s= is not supported", key)
 	}
 	return fmt.Errorf("unknown word %q", key)
+}
+
+// tokenWords are those that belong to token=.
+var tokenWords = map[string]bool{"key": true, "version": true, "sep": true, "permute": true}
+
+// separators are the values of sep=.
+var separators = map[string]token.Separators{"keep": token.KeepSeparators, "drop": token.DropSeparators}
+
+func (t *tokenTag) add(key, value string, hasValue bool) error {
+	switch {
+	case t == nil:
+		return fmt.Errorf("%s is for token=", key)
+	case key == "permute" && hasValue:
+		return errors.New(`unknown word "permute="`)
+	case key == "permute" && t.Permute:
+		return errors.New("permute is repeated")
+	case key == "permute":
+		t.Permute = true
+		return nil
+	case !hasValue:
+		return fmt.Errorf("%s= has no value", key)
+	case key == "key":
+		return setOnce(&t.key, key, value)
+	case key == "sep":
+		t.Separators = separators[value]
+		if t.Separators == token.RejectSeparators {
+			return fmt.Errorf("sep=%s is neither sep=keep nor sep=drop", value)
+		}
+		return setOnce(&t.sep, key, value)
+	case t.Version != 0:
+		return errors.New("version= is repeated")
+	}
+	n, err := strconv.Atoi(value)
+	if err != nil || n < 1 || strconv.Itoa(n) != value {
+		return fmt.Errorf("version=%s is no number of a version: they begin with 1", value)
+	}
+	t.Version = n
+	return nil
+}
+
+// check refuses a column from whose tokens nobody could tell the key.
+func (t *tokenTag) check() error {
+	switch {
+	case t == nil:
+		return nil
+	case t.key == "" && t.Version == 0:
+		return errors.New("a token does not say which key it is under: name a column for that with key=, or pin a version with version=")
+	case t.key != "" && t.Version != 0:
+		return errors.New("key= and version= exclude each other")
+	}
+	return nil
 }
 
 func setOnce(dst *string, key, value string) error {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+	"slices"
 	"strings"
 
 	"github.com/jackc/pgx/v5"
@@ -21,7 +22,8 @@ type DB interface {
 // starts. It holds that
 //
 //   - each column of the struct is there, and each index column,
-//   - sealed columns and index columns are bytea,
+//   - sealed, index and key columns are bytea, and columns of tokens text, varchar or
+//     integers that are wide enough,
 //   - a sealed column that may be NULL has a field that can hold it,
 //   - row key and scope columns have a type whose text the database keeps as it is
 //     (integer, text, varchar, uuid, bytea) and that is the field's,
@@ -79,8 +81,8 @@ const (
 		where a.attrelid = pg_catalog.to_regclass($1) and a.attnum > 0 and not a.attisdropped`
 	selectChecks = `select a.attname::text, c.convalidated, pg_catalog.pg_get_constraintdef(c.oid)
 		from pg_catalog.pg_constraint c
-		join pg_catalog.pg_attribute a on a.attrelid = c.conrelid and a.attnum = c.conkey[1]
-		where c.conrelid = pg_catalog.to_regclass($1) and c.contype = 'c' and array_length(c.conkey, 1) = 1`
+		join pg_catalog.pg_attribute a on a.attrelid = c.conrelid and a.attnum = any(c.conkey)
+		where c.conrelid = pg_catalog.to_regclass($1) and c.contype = 'c'`
 	selectIndexes = `select a.attname::text
 		from pg_catalog.pg_index i
 		join pg_catalog.pg_class k on k.oid = i.indexrelid
@@ -142,11 +144,13 @@ func (v *verifier) field(f *field) {
 		v.report(f.column, "there is no such column")
 	case f.sealed == nil:
 		return
+	case f.sealed.token != nil:
+		v.token(c, f.sealed)
 	case c.Type != "bytea":
 		v.report(f.column, "a sealed column has to be bytea, it is %s", c.Type)
 	default:
 		v.nullable(c, f.sealed)
-		v.check(c, sealedDefinition, sealedCheck(c.Quoted))
+		v.check(c, fmt.Sprintf(sealedDefinition, c.Quoted), sealedCheck(c.Quoted))
 	}
 	if f.sealed != nil {
 		for _, x := range f.sealed.indexes {
@@ -165,6 +169,40 @@ func (v *verifier) nullable(c catalogueColumn, s *sealed) {
 	}
 }
 
+// token holds a column of tokens and that of their key ids against the catalogue.
+func (v *verifier) token(c catalogueColumn, s *sealed) {
+	types, cast := []string{"text", "varchar"}, ""
+	if s.token.integer {
+		types = s.token.integerTypes()
+	}
+	if !slices.Contains(types, c.Type) {
+		v.report(s.column, "a column of these tokens has to be %s, it is %s", strings.Join(types, " or "), c.Type)
+		return
+	}
+	v.nullable(c, s)
+	if c.Type == "varchar" {
+		cast = "::text"
+	}
+	definition := fmt.Sprintf("CHECK %s%s ~ '%s'::text", c.Quoted, cast, strings.ReplaceAll(s.token.pattern, "'", "''"))
+	if s.token.integer {
+		definition = fmt.Sprintf("CHECK %[1]s >= '%[2]d'::bigint AND %[1]s <= '%[3]d'::bigint", c.Quoted, s.token.lo, s.token.hi)
+	}
+	if expression := s.tokenCheck(c.Quoted); expression != "" {
+		v.check(c, definition, expression)
+	}
+	if s.token.key == "" {
+		return
+	}
+	switch k, ok := v.columns[s.token.key]; {
+	case !ok:
+		v.report(s.token.key, "there is no such column: it holds the key ids of %s", s.column)
+	case k.Type != "bytea":
+		v.report(s.token.key, "a column of key ids has to be bytea, it is %s", k.Type)
+	default:
+		v.check(k, fmt.Sprintf(keyDefinition, c.Quoted, k.Quoted), keyCheck(c.Quoted, k.Quoted))
+	}
+}
+
 func (v *verifier) index(x *indexed) {
 	c, ok := v.columns[x.column]
 	switch {
@@ -173,7 +211,7 @@ func (v *verifier) index(x *indexed) {
 	case c.Type != "bytea":
 		v.report(x.column, "an index column has to be bytea, it is %s", c.Type)
 	default:
-		v.check(c, tagDefinition, tagCheck(c.Quoted))
+		v.check(c, fmt.Sprintf(tagDefinition, c.Quoted), tagCheck(c.Quoted))
 		if !v.indexes[x.column] {
 			v.report(x.column, "there is no valid btree or hash index on it")
 		}
@@ -185,10 +223,11 @@ func (v *verifier) index(x *indexed) {
 const (
 	sealedDefinition = `CHECK SUBSTRING%[1]s FROM 1 FOR 2 >= '\x0180'::bytea AND SUBSTRING%[1]s FROM 1 FOR 2 <= '\x01ff'::bytea AND octet_length%[1]s >= 33`
 	tagDefinition    = `CHECK octet_length%[1]s = 21`
+	keyDefinition    = `CHECK %[1]s IS NULL = %[2]s IS NULL AND octet_length%[2]s = 4 AND %[2]s >= '\x80000000'::bytea`
 )
 
 func (v *verifier) check(c catalogueColumn, definition, expression string) {
-	want := plainDefinition(fmt.Sprintf(definition, c.Quoted))
+	want := plainDefinition(definition)
 	found := false
 	for _, check := range v.checks[c.Name] {
 		got, _ := strings.CutSuffix(check.Definition, " NOT VALID")
@@ -210,7 +249,7 @@ func (v *verifier) check(c catalogueColumn, definition, expression string) {
 // plainDefinition returns a definition without parentheses and with bytea in hex,
 // whatever the connection's bytea_output.
 func plainDefinition(s string) string {
-	return strings.NewReplacer("(", "", ")", "", `'\001\200'`, `'\x0180'`, `'\001\377'`, `'\x01ff'`).Replace(s)
+	return strings.NewReplacer("(", "", ")", "", `'\001\200'`, `'\x0180'`, `'\001\377'`, `'\x01ff'`, `'\200\000\000\000'`, `'\x80000000'`).Replace(s)
 }
 
 // keyTypes are the types of the catalogue that a key field's class stands for.

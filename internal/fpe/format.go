@@ -48,7 +48,6 @@ type element struct {
 // class is a set of characters in one or more parts. A numeral is the place of
 // a character in its part.
 type class struct {
-	text    string
 	parts   []string
 	numeral [256]uint16
 	part    [256]uint8 // from 1 on, 0 for what is outside

@@ -3,6 +3,7 @@ package fpe_test
 import (
 	"bytes"
 	"regexp"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -15,7 +16,7 @@ import (
 // values are those of its regular expression.
 func FuzzNotation(f *testing.F) {
 	for _, s := range []string{"pan", "iban", "uuid", "+(cc)[0-9]{6-14}", "(001-899!666)(01-99)(0001-9999)", `\[[!\-~]{6}\]<[A-C|0-9]{2-3}>`, "int:-5..5000000",
-		"date:1900-01-01..2099-12-31", "<[1-9]>[0-9]{6-12}(luhn)", "[0-9|a-z", "(", "[0-9]{", "<[", `\`, "[|]", "[0--]{6}"} {
+		"date:1900-01-01..2099-12-31", "<[1-9]>[0-9]{6-12}(luhn)", "[0-9|a-z", "(", "[0-9]{", "<[", `\`, "[|]", "[0--]{6}", "int:-100000..0", "[0-9]{6}(cc)", "[1-9][0-9]{6-18}"} {
 		f.Add(s, "4111111111111111")
 	}
 	f.Fuzz(func(t *testing.T, notation, value string) {
@@ -43,6 +44,10 @@ func FuzzNotation(f *testing.F) {
 			require.Equal(t, value, string(back))
 			if !strings.HasPrefix(format.String(), "int:") {
 				require.Equal(t, len(value), len(token), "%q", token)
+			}
+			if _, hi, ok := format.Decimal(); ok && o.Separators == fpe.Reject {
+				n, err := strconv.ParseInt(string(token), 10, 64)
+				require.True(t, err == nil && strconv.FormatInt(n, 10) == string(token) || len(token) > 18 && hi == 999_999_999_999_999_999, "%q", token)
 			}
 			if o.Separators == fpe.Reject {
 				require.Regexp(t, pattern, value)

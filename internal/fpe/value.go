@@ -1,7 +1,6 @@
 package fpe
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"sync"
@@ -31,7 +30,7 @@ func (s *scratch) release() {
 	clear(s.text)
 	clear(s.tweak)
 	clear(s.numerals)
-	clear(s.x)
+	clear(s.x[:cap(s.x)])
 	clear(s.digits)
 	scratches.Put(s)
 }
@@ -95,7 +94,7 @@ var errLength = fmt.Errorf("%w: too short or too long", ErrFormat)
 // the text with a zero byte for every character that is enciphered or worked
 // out, or the number of its part if its class has several.
 func (f *Format) split(s *scratch) error {
-	if f.calling && len(bytes.TrimPrefix(s.text, []byte("+"))) > 15 {
+	if f.calling && countDigits(s.text) > 15 {
 		return errLength
 	}
 	rest := s.text
@@ -120,12 +119,21 @@ func (f *Format) split(s *scratch) error {
 	return f.verify(s)
 }
 
+func countDigits(text []byte) (n int) {
+	for _, c := range text {
+		if '0' <= c && c <= '9' {
+			n++
+		}
+	}
+	return n
+}
+
 // width returns how many characters of rest the element i has.
 func (f *Format) width(i int, rest []byte) (int, error) {
 	e := &f.elements[i]
 	n := e.min
 	switch {
-	case e.kind == callingCode && len(rest) >= e.max:
+	case e.kind == callingCode:
 		n = callingCodeLen(rest)
 	case i == f.variable:
 		n = len(rest) - f.after[i]

@@ -5,8 +5,8 @@ import (
 	"math/bits"
 )
 
-// crypt64 is crypt for radix^v < 2^62 and radix^(v+1) < 2^64: b is at most 8 and d at most 12, so
-// a round is one block, which is kept in two words.
+// crypt64 is crypt for radix^v < 2^62 and radix^(v+1) < 2^64: b is at most 8 and
+// d at most 12, so a round is one block, which is kept in two words.
 //
 // Encryption maps (a, b) to (b, a+y(b)), decryption maps (b, a) to (a, b-y(a))
 // with the rounds in reverse: the same loop with the halves swapped and the

@@ -81,7 +81,7 @@ type State string
 const (
 	Pending     State = "pending"     // decrypts, will encrypt from ActivateAt on
 	Active      State = "active"      // encrypts and decrypts
-	Retired     State = "retired"     // a newer key is active: decrypts only, for ever
+	Retired     State = "retired"     // a newer key is active: decrypts only, for ever (but see token.FormatPreservingConfig.Version)
 	Suspended   State = "suspended"   // neither, until resumed
 	Compromised State = "compromised" // decrypts, never encrypts again
 	Destroyed   State = "destroyed"   // a tombstone: the key material is gone

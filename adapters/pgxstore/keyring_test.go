@@ -221,7 +221,12 @@ func rotateAtMoment(dsn string) error {
 	if err != nil {
 		return err
 	}
-	kr, err := keyring.Open(ctx, keyring.Config{Name: "app", Store: store, KMS: []keyring.KMS{kms}, Logger: slog.New(slog.DiscardHandler)})
+	// No notice: a process that is late must not learn of the new key before it
+	// rotates, or it would rightly add another one.
+	unwatched := struct{ keyring.Store }{store}
+	kr, err := keyring.Open(ctx, keyring.Config{
+		Name: "app", Store: unwatched, KMS: []keyring.KMS{kms}, RefreshEvery: 5 * time.Minute, Logger: slog.New(slog.DiscardHandler),
+	})
 	if err != nil {
 		return err
 	}

@@ -156,7 +156,8 @@ func (f *Field) AppendEncrypt(ctx context.Context, dst, plaintext []byte, at Bin
 //
 // A ciphertext that was not written for exactly this keyring, field, scope and
 // row is refused with an error that is ErrDecrypt. ErrUnavailable, ErrDenied,
-// ErrStale and ErrClosed of package keyring are not: they say nothing about the
+// ErrStale and ErrClosed of package keyring are not, nor is any error about a
+// root key, such as a wrong answer of the KMS: they say nothing about the
 // ciphertext.
 func (f *Field) Decrypt(ctx context.Context, ciphertext []byte, at Binding) ([]byte, error) {
 	return f.AppendDecrypt(ctx, make([]byte, 0, max(0, len(ciphertext)-compactOverhead)), ciphertext, at)
@@ -229,10 +230,12 @@ func (f *Field) check(at Binding) error {
 }
 
 // keyError makes what the keyring said of a ciphertext's key an ErrDecrypt,
-// unless it said that it can not tell.
+// unless it said that it can not tell, or it spoke of the root key above: no
+// ciphertext is the cause of that.
 func (f *Field) keyError(id keyring.KeyID, err error) error {
-	var about *keyring.KeyError
-	if errors.As(err, &about) && !errors.Is(err, keyring.ErrUnavailable) && !errors.Is(err, keyring.ErrDenied) && !errors.Is(err, keyring.ErrStale) {
+	var about, root *keyring.KeyError
+	if errors.As(err, &about) && !errors.As(about.Err, &root) &&
+		!errors.Is(err, keyring.ErrUnavailable) && !errors.Is(err, keyring.ErrDenied) && !errors.Is(err, keyring.ErrStale) {
 		return &DecryptError{f.name, id, err}
 	}
 	return fmt.Errorf("crypto: decrypt field %s, key %s: %w", f.name, id, err)

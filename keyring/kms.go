@@ -89,16 +89,17 @@ func (kr *Keyring) note(k *kek, r *Root, err error) {
 func (kr *Keyring) unwrapSecret(ctx context.Context, keks []*kek, r *Root) (secret []byte, by *kek, err error) {
 	var failed error
 	for _, k := range kr.inOrder(keks) {
-		for _, w := range r.Wraps {
-			if w.URI != k.URI() || len(w.Wrapped) == 0 {
-				continue
-			}
-			secret, err := kr.unwrapWith(ctx, k, w.Wrapped, r)
-			if err == nil {
-				return secret, k, nil
-			}
-			failed = join(failed, fmt.Errorf("KMS %s: %w", k.URI(), err))
+		// The first wrap only: there are no others, unless somebody edits the
+		// row to have k called as often as he likes.
+		i := slices.IndexFunc(r.Wraps, func(w Wrap) bool { return w.URI == k.URI() })
+		if i < 0 || len(r.Wraps[i].Wrapped) == 0 {
+			continue
 		}
+		secret, err := kr.unwrapWith(ctx, k, r.Wraps[i].Wrapped, r)
+		if err == nil {
+			return secret, k, nil
+		}
+		failed = join(failed, fmt.Errorf("KMS %s: %w", k.URI(), err))
 	}
 	if failed == nil {
 		failed = fmt.Errorf("%w: it is wrapped by %s and the Config names %s", ErrNoKMS, wrappedBy(r.Wraps), kekURIs(keks))

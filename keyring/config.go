@@ -28,7 +28,8 @@ type Config struct {
 
 	// PurposeKMS names the KMSs of single purposes in place of KMS. It is for
 	// KMSs whose policies can not tell purposes apart by the encryption
-	// context: a service that may only search is given the KMS of Index. A
+	// context: a service that may only search is given the KMS of Index. It
+	// may be a key that KMS names too, through a client with other rights. A
 	// purpose that has no KMS here or in KMS can not be used, nor created.
 	PurposeKMS map[Purpose][]KMS
 

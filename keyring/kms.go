@@ -24,23 +24,29 @@ const (
 // kek is a KMS of the Config and how its last call went.
 type kek struct {
 	KMS
+	*outcome
+}
+
+// outcome is how the last call of a KMS went. KMSs of one URI share it.
+type outcome struct {
 	mu       sync.Mutex
 	failed   error // nil if the last call succeeded, or there was none
 	failures int   // in a row
 	failedAt time.Duration
 }
 
-// newKEKs returns the KMSs of each purpose. What was seen of a KMS counts for
-// all purposes that it serves.
+// newKEKs returns the KMSs of each purpose. Those of one URI stay apart, for
+// they may be clients with different rights, but what was seen of one counts for
+// the others.
 func newKEKs(cfg *Config) map[Purpose][]*kek {
-	known := make(map[string]*kek)
+	known := make(map[string]*outcome)
 	keks := make(map[Purpose][]*kek)
 	for _, p := range Purposes() {
 		for _, k := range cfg.kms(p) {
 			if known[k.URI()] == nil {
-				known[k.URI()] = &kek{KMS: k}
+				known[k.URI()] = &outcome{}
 			}
-			keks[p] = append(keks[p], known[k.URI()])
+			keks[p] = append(keks[p], &kek{k, known[k.URI()]})
 		}
 	}
 	return keks

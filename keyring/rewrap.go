@@ -197,7 +197,7 @@ func newKEKList(from []KMS, known []*kek) []*kek {
 	var keks []*kek
 	for _, k := range from {
 		if !slices.Contains(kekURIs(known), k.URI()) {
-			keks = append(keks, &kek{KMS: k})
+			keks = append(keks, &kek{k, &outcome{}})
 		}
 	}
 	return keks

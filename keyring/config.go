@@ -181,12 +181,10 @@ func (c *Config) validateKMS() error {
 	for _, p := range Purposes() {
 		seen := make(map[string]bool)
 		for _, k := range c.kms(p) {
-			switch {
-			case k == nil:
-				return errors.New("keyring: Config.KMS holds nil")
-			case k.URI() == "":
-				return errors.New("keyring: a KMS without a URI")
-			case seen[k.URI()]:
+			if err := checkKMS(k); err != nil {
+				return fmt.Errorf("keyring: Config.KMS %w", err)
+			}
+			if seen[k.URI()] {
 				return fmt.Errorf("keyring: Config.KMS names %s twice", k.URI())
 			}
 			seen[k.URI()] = true
@@ -195,6 +193,16 @@ func (c *Config) validateKMS() error {
 	}
 	if n == 0 {
 		return errors.New("keyring: Config.KMS needs at least one KMS")
+	}
+	return nil
+}
+
+func checkKMS(k KMS) error {
+	switch {
+	case k == nil:
+		return errors.New("holds nil")
+	case k.URI() == "":
+		return errors.New("holds a KMS without a URI")
 	}
 	return nil
 }

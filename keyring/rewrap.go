@@ -39,7 +39,7 @@ type RewrappedRoot struct {
 	Added   []string // have wrapped the key now
 	Removed []string // their wraps are gone
 	Wraps   []string // all that can unwrap it now
-	Err     error    // why nothing was changed
+	Err     error    // why nothing was changed, or is not known to have been
 }
 
 // Rewrap has every root key of the keyring, old versions included unless they
@@ -62,6 +62,11 @@ func (kr *Keyring) Rewrap(ctx context.Context, opts RewrapOptions) (RewrapReport
 	if kr.isClosed() {
 		return report, fmt.Errorf("keyring: %s: %w", kr.name, ErrClosed)
 	}
+	for _, k := range opts.From {
+		if err := checkKMS(k); err != nil {
+			return report, fmt.Errorf("keyring: rewrap %s: RewrapOptions.From %w", kr.name, err)
+		}
+	}
 	if _, err := kr.loadStore(ctx, nil); err != nil {
 		return report, fmt.Errorf("keyring: rewrap %s: %w", kr.name, err)
 	}
@@ -70,7 +75,7 @@ func (kr *Keyring) Rewrap(ctx context.Context, opts RewrapOptions) (RewrapReport
 		if r.row.State == RootDestroyed {
 			continue
 		}
-		done := kr.rewrapRoot(ctx, r.row.ID, opts)
+		done := kr.rewrapRoot(ctx, &r.row, opts)
 		report.Roots = append(report.Roots, done)
 		failed = append(failed, done.Err)
 	}
@@ -81,32 +86,35 @@ func (kr *Keyring) Rewrap(ctx context.Context, opts RewrapOptions) (RewrapReport
 }
 
 // rewrapRoot does one root, again if others changed it meanwhile.
-func (kr *Keyring) rewrapRoot(ctx context.Context, id KeyID, opts RewrapOptions) RewrappedRoot {
-	var done RewrappedRoot
+func (kr *Keyring) rewrapRoot(ctx context.Context, row *Root, opts RewrapOptions) RewrappedRoot {
+	done := RewrappedRoot{Purpose: row.Purpose, Version: row.Version, ID: row.ID}
+	keks := kr.keks[row.Purpose]
 	for range maxTries {
-		r, _ := kr.roots.get(id)
-		keks := kr.keks[r.row.Purpose]
+		r, ok := kr.roots.get(row.ID)
 		add, remove := rewrapPlan(&r.row, keks, opts.Remove)
-		done = RewrappedRoot{Purpose: r.row.Purpose, Version: r.row.Version, ID: id, Wraps: wrappedBy(r.row.Wraps)}
+		done.Wraps = wrappedBy(r.row.Wraps)
 		switch {
+		case !ok:
+			done.Err = rootError(row, ErrVanished)
+			return done
 		case len(keks) == 0:
 			done.Err = rootError(&r.row, ErrNoKMS)
 			return done
 		case opts.DryRun:
 			done.Added, done.Removed = kekURIs(add), remove
 			return done
-		case len(add)+len(remove) == 0:
+		case r.row.State == RootDestroyed, len(add)+len(remove) == 0:
+			done.Err = nil
 			return done
 		}
-		row, err := kr.rewrap(ctx, r.row, append(slices.Clone(keks), newKEKList(opts.From, keks)...), add, remove)
+		next, err := kr.rewrap(ctx, r.row, append(slices.Clone(keks), newKEKList(opts.From, keks)...), add, remove)
 		if err == nil {
-			err = kr.updateRoot(ctx, row)
+			err = kr.updateRoot(ctx, next)
 		}
-		if err == nil {
-			done.Added, done.Removed, done.Wraps = kekURIs(add), remove, wrappedBy(row.Wraps)
+		if done.Err = err; err == nil {
+			done.Added, done.Removed, done.Wraps = kekURIs(add), remove, wrappedBy(next.Wraps)
 			return done
 		}
-		done.Err = err
 		if !errors.Is(err, ErrConflict) {
 			return done
 		}

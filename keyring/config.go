@@ -79,9 +79,8 @@ type Config struct {
 	DecryptGrace time.Duration
 
 	// RefreshEvery is the time between two looks at the store, plus or
-	// minus a tenth. More than half of PropagationDelay is refused.
-	// Defaults to 1 minute, or half of PropagationDelay or of a grace if
-	// that is less.
+	// minus a tenth. More than half of PropagationDelay or of a grace is
+	// refused. Defaults to 1 minute, or to that half if it is less.
 	RefreshEvery time.Duration
 
 	// Timeout bounds each call to a KMS or the store, whether or not it
@@ -217,12 +216,21 @@ func (c *Config) kms(p Purpose) []KMS {
 
 // refreshEvery returns the interval that goes with the keyring's settings.
 func (c *Config) refreshEvery(s Settings) (time.Duration, error) {
-	most := s.PropagationDelay / 2
-	if c.RefreshEvery > most {
-		return 0, fmt.Errorf("keyring: %s: Config.RefreshEvery of %v is more than half of the PropagationDelay of %v: processes could meet a key that they do not know", c.Name, c.RefreshEvery, s.PropagationDelay)
+	for _, most := range []struct {
+		setting string
+		value   time.Duration
+		why     string
+	}{
+		{"PropagationDelay", s.PropagationDelay, "processes could meet a key that they do not know"},
+		{"EncryptGrace", s.EncryptGrace, "it could end between two of them"},
+		{"DecryptGrace", s.DecryptGrace, "it could end between two of them"},
+	} {
+		if c.RefreshEvery > most.value/2 {
+			return 0, fmt.Errorf("keyring: %s: Config.RefreshEvery of %v is more than half of the %s of %v: %s", c.Name, c.RefreshEvery, most.setting, most.value, most.why)
+		}
 	}
 	if c.RefreshEvery == 0 {
-		return min(defaultRefreshEvery, most, s.EncryptGrace/2, s.DecryptGrace/2), nil
+		return min(defaultRefreshEvery, s.PropagationDelay/2, s.EncryptGrace/2, s.DecryptGrace/2), nil
 	}
 	return c.RefreshEvery, nil
 }

@@ -255,7 +255,8 @@ func TestRotationIsPushed(t *testing.T) {
 	config := parse(t, pgtest.Database(t))
 	store, other := migrated(t, config, Config{}), &countingStore{Store: open(t, config, Config{})}
 	cfg := keyring.Config{
-		Name: "app", Store: store, KMS: []keyring.KMS{keyringtest.NewKMS()}, PropagationDelay: 24 * time.Hour, RefreshEvery: 12 * time.Hour,
+		Name: "app", Store: store, KMS: []keyring.KMS{keyringtest.NewKMS()},
+		PropagationDelay: 24 * time.Hour, EncryptGrace: 24 * time.Hour, RefreshEvery: 12 * time.Hour,
 	}
 	one, err := keyring.Create(t.Context(), cfg)
 	require.NoError(t, err)

@@ -64,7 +64,7 @@ func (kr *Keyring) load(ctx context.Context, targets []Target) (roots, err error
 var errOutdated = errors.New("keyring: load again")
 
 // joinLoad loads one target, together with everybody else who wants it now, and
-// returns its entry, or nil if it has no key. What is wrong with single keys is
+// returns its entry, empty or nil if it has no key. What is wrong with single keys is
 // said when they are used. joined says that the load had begun before the call.
 func (kr *Keyring) joinLoad(ctx context.Context, t Target) (e *entry, joined bool, err error) {
 	return kr.loads.Do(ctx, t, func() (*entry, error) {
@@ -105,9 +105,6 @@ func isKeyError(err error) bool {
 func (kr *Keyring) merge(ctx context.Context, t Target, rows []Key, erased bool, asOf time.Duration) error {
 	e := kr.entry(t.Purpose, t.Scope)
 	if e == nil {
-		if len(rows) == 0 && !erased && t.Purpose != Encryption {
-			return nil // the absence of a key is not remembered
-		}
 		e = &entry{target: t}
 		e.keys.Store(newSnapshot(nil, nil, 0, time.Time{}, 0))
 	}

@@ -11,9 +11,9 @@ import (
 // This file is the slow path: everything that the hot path of Derivation could
 // not answer from memory.
 
-// loaded returns a target's entry, from memory or else from the store; nil if
-// it has no key. fresh says that all is in it that was in the store before the
-// call.
+// loaded returns a target's entry, from memory or else from the store. If the
+// target has no key the entry is empty, or nil. fresh says that all is in it that
+// was in the store before the call.
 func (kr *Keyring) loaded(ctx context.Context, t Target) (e *entry, fresh bool, err error) {
 	if err := kr.check(t); err != nil {
 		return nil, false, err
@@ -130,7 +130,7 @@ func (kr *Keyring) keyByID(ctx context.Context, t Target, id KeyID) (*dek, error
 
 func (kr *Keyring) keyByVersion(ctx context.Context, t Target, version int, write bool) (*dek, error) {
 	e, fetched, err := kr.loaded(ctx, t)
-	if err == nil && e == nil && write && version == 1 {
+	if err == nil && write && version == 1 && (e == nil || len(e.keys.Load().keys) == 0) {
 		if _, err = kr.activeKey(ctx, t); err == nil {
 			e, fetched, err = kr.loaded(ctx, t)
 		}
@@ -187,9 +187,12 @@ func (kr *Keyring) liveKeys(ctx context.Context, t Target) ([]*dek, error) {
 	if err != nil {
 		return nil, err
 	}
-	if e != nil && !fetched && (e.keys.Load().mayRecover() || kr.mono()-e.keys.Load().asOf > kr.searchAge()) {
-		if e, err = kr.loadOne(ctx, t); err != nil {
-			return nil, err
+	if e != nil && !fetched {
+		// A first key encrypts at once, so that there was none says nothing.
+		if s := e.keys.Load(); len(s.keys) == 0 || s.mayRecover() || kr.mono()-s.asOf > kr.searchAge() {
+			if e, err = kr.loadOne(ctx, t); err != nil {
+				return nil, err
+			}
 		}
 	}
 	if kr.staleness[t.Purpose.index()].Load() >= decryptStale {

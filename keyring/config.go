@@ -36,8 +36,9 @@ type Config struct {
 	// AllowMissingWraps lets Create go on if some of the KMSs are out of
 	// reach (not if they refuse) and one at least has wrapped each root key.
 	// The missing wraps are recorded in the store, shown by Health, and added
-	// in the background by every process that sets this and may Wrap. Until
-	// then the keyring is lost if the other KMSs are.
+	// in the background by every process that sets this, may Wrap and Unwrap by
+	// these KMSs and may change roots in the store. Until then the keyring is
+	// lost if the other KMSs are.
 	AllowMissingWraps bool
 
 	// Scoped makes one key per tenant or data subject: every call then

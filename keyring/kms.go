@@ -59,6 +59,14 @@ func (k *kek) paused(now time.Duration) bool {
 	return k.failed != nil && now-k.failedAt < min(maxPause, minPause<<min(k.failures-1, 10))
 }
 
+// refusedSince reports whether k's last call ended since then, with an answer that
+// another root might not get.
+func (k *kek) refusedSince(then time.Duration) bool {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.failed != nil && k.failedAt >= then && !errors.Is(k.failed, ErrUnavailable)
+}
+
 // inOrder returns keks with those at the end that failed a short while ago.
 func (kr *Keyring) inOrder(keks []*kek) []*kek {
 	var first, last []*kek

@@ -16,6 +16,7 @@ func (s Settings) renewAfter() time.Duration { return min(s.EncryptGrace, s.Decr
 
 func (kr *Keyring) upkeep() {
 	every := min(kr.refreshEvery, kr.settings.renewAfter()/4)
+	told := make(map[KeyID]bool)
 	for {
 		select {
 		case <-kr.ctx.Done():
@@ -24,7 +25,7 @@ func (kr *Keyring) upkeep() {
 		}
 		_ = kr.renewRoots(kr.ctx) // kept with the root, and told by note
 		if kr.allowMissing {
-			kr.heal()
+			kr.heal(told)
 		}
 		if kr.rotateEvery > 0 {
 			kr.rotateDue()
@@ -110,27 +111,40 @@ func (kr *Keyring) usedRoots(roots []root) map[KeyID]bool {
 }
 
 // heal adds the wraps that are missing in the store, by the KMSs of the Config
-// that are not known to be out of reach.
-func (kr *Keyring) heal() {
+// that are not known to be out of reach. Of a root that can not be healed it
+// tells once, and remembers it in told.
+func (kr *Keyring) heal(told map[KeyID]bool) {
+	begun := kr.mono()
 	for _, r := range kr.roots.all() {
-		var missing []*kek
-		for _, k := range kr.keks[r.row.Purpose] {
-			if !k.paused(kr.mono()) && slices.ContainsFunc(r.row.Wraps, func(w Wrap) bool { return w.URI == k.URI() && len(w.Wrapped) == 0 }) {
-				missing = append(missing, k)
-			}
-		}
-		if len(missing) == 0 {
-			continue
-		}
-		row, err := kr.rewrap(kr.ctx, r.row, kr.keks[r.row.Purpose], missing, nil)
-		if err == nil {
-			err = kr.updateRoot(kr.ctx, row)
-		}
-		switch {
-		case err == nil:
-			kr.log.Info("sealfield: missing wrap added", "keyring", kr.name, "purpose", r.row.Purpose, "key", r.row.ID.String(), "kms", kekURIs(missing))
-		case !errors.Is(err, ErrConflict) && kr.ctx.Err() == nil:
-			kr.log.Warn("sealfield: missing wrap not added", "keyring", kr.name, "purpose", r.row.Purpose, "key", r.row.ID.String(), "error", err)
+		log := kr.log.With("keyring", kr.name, "purpose", r.row.Purpose, "key", r.row.ID.String())
+		switch by, err := kr.healRoot(r.row, begun); {
+		case by != nil:
+			log.Info("sealfield: missing wrap added", "kms", by.URI())
+			delete(told, r.row.ID)
+		case err != nil && !told[r.row.ID] && !errors.Is(err, ErrConflict) && kr.ctx.Err() == nil:
+			log.Warn("sealfield: missing wrap not added", "error", err)
+			told[r.row.ID] = true
 		}
 	}
+}
+
+// healRoot adds one wrap that r misses, by the first KMS that can: one that can
+// not does not keep it from the others, of which the next round adds the next.
+// A KMS that refused another root of this round may serve this one.
+func (kr *Keyring) healRoot(r Root, begun time.Duration) (by *kek, failed error) {
+	for _, k := range kr.keks[r.Purpose] {
+		isMissing := slices.ContainsFunc(r.Wraps, func(w Wrap) bool { return w.URI == k.URI() && len(w.Wrapped) == 0 })
+		if !isMissing || k.paused(kr.mono()) && !k.refusedSince(begun) {
+			continue
+		}
+		next, err := kr.rewrap(kr.ctx, r, kr.keks[r.Purpose], []*kek{k}, nil)
+		if err == nil {
+			err = kr.updateRoot(kr.ctx, next)
+		}
+		if err == nil {
+			return k, nil
+		}
+		failed = join(failed, err)
+	}
+	return nil, failed
 }

@@ -29,7 +29,7 @@ type Health struct {
 
 	// Refused are the keys in memory that may not be used as their state
 	// would allow, and why: rows that were edited or vanished, root keys
-	// that can not be unwrapped.
+	// that can not be unwrapped. After the first 100 it says how many more.
 	Refused []string `json:",omitempty"`
 
 	// Missing are the keys in memory that vanished from the store without a
@@ -102,16 +102,24 @@ func (kr *Keyring) Health() Health {
 	for _, r := range kr.roots.all() {
 		h.Roots = append(h.Roots, kr.rootHealth(r, now))
 	}
+	more := 0
 	for _, e := range kr.entries() {
 		s := e.keys.Load()
 		for _, k := range s.keys {
-			if err := k.bad(); err != nil {
+			switch err := k.bad(); {
+			case err == nil:
+			case len(h.Refused) < 100:
 				h.Refused = append(h.Refused, err.Error())
+			default:
+				more++
 			}
 			if errors.Is(k.doubt, ErrVanished) {
 				h.Missing = append(h.Missing, kr.info(s, k))
 			}
 		}
+	}
+	if more > 0 {
+		h.Refused = append(h.Refused, andMore(more))
 	}
 	return h
 }

@@ -44,19 +44,23 @@ func (kr *Keyring) load(ctx context.Context, targets []Target) (roots, err error
 		t := Target{k.Scope, k.Purpose}
 		rows[t] = append(rows[t], k)
 	}
+	var refused refusals
 	var again []Target
 	for _, t := range targets {
 		failed := kr.merge(ctx, t, rows[t], loaded.Erased[t.Scope], asOf)
 		if failed == errOutdated {
 			again, failed = append(again, t), nil
 		}
-		err = errors.Join(err, failed)
+		refused.add(failed)
 	}
 	if again != nil {
 		_, failed := kr.load(ctx, again)
-		err = errors.Join(err, failed)
+		if failed != nil && !isKeyError(failed) {
+			return roots, failed
+		}
+		refused.add(failed)
 	}
-	return roots, err
+	return roots, refused.err()
 }
 
 // errOutdated says that a scope was erased since the load began, perhaps the one
@@ -364,7 +368,7 @@ func (kr *Keyring) refreshAll() error {
 	for _, e := range kr.entries() {
 		targets = append(targets, e.target)
 	}
-	var refused error
+	var refused refusals
 	for first := true; first || len(targets) > 0; first = false {
 		n := min(len(targets), loadBatch)
 		roots, err := kr.load(kr.ctx, targets[:n])
@@ -373,9 +377,9 @@ func (kr *Keyring) refreshAll() error {
 		}
 		if first && roots != nil {
 			kr.alarm(roots)
-			refused = roots
+			refused.add(roots)
 		}
-		refused = errors.Join(refused, err)
+		refused.add(err)
 		for _, t := range targets[:n] {
 			if e := kr.entry(t.Purpose, t.Scope); e != nil {
 				kr.current(e, kr.now())
@@ -387,7 +391,7 @@ func (kr *Keyring) refreshAll() error {
 	kr.refreshed = max(kr.refreshed, asOf)
 	kr.mu.Unlock()
 	kr.updateClock()
-	return refused
+	return refused.err()
 }
 
 // close wipes the entry's keys.

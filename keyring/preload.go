@@ -2,7 +2,6 @@ package keyring
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 )
@@ -14,7 +13,7 @@ import (
 //
 // A process keeps at most 100,000 scopes per purpose; those that were not used
 // for longest make room. The error joins what is wrong with single keys (each a
-// *KeyError); the others are loaded all the same.
+// *KeyError; the first few if they are many); the others are loaded all the same.
 func (kr *Keyring) Preload(ctx context.Context, p Purpose, scopes ...string) error {
 	var targets []Target
 	seen := make(map[string]bool)
@@ -28,7 +27,7 @@ func (kr *Keyring) Preload(ctx context.Context, p Purpose, scopes ...string) err
 		}
 		seen[scope] = true
 	}
-	var refused error
+	var refused refusals
 	for batch := range slices.Chunk(targets, loadBatch) {
 		_, err := kr.load(ctx, batch) // a root that matters is missed by its keys
 		switch {
@@ -37,10 +36,10 @@ func (kr *Keyring) Preload(ctx context.Context, p Purpose, scopes ...string) err
 		case err != nil && !isKeyError(err):
 			return fmt.Errorf("keyring: preload %s: %w", kr.name, err)
 		}
-		refused = errors.Join(refused, err)
+		refused.add(err)
 	}
-	if refused != nil {
-		return fmt.Errorf("keyring: preload %s: %w", kr.name, refused)
+	if err := refused.err(); err != nil {
+		return fmt.Errorf("keyring: preload %s: %w", kr.name, err)
 	}
 	return nil
 }

@@ -1,0 +1,58 @@
+package keyring
+
+import (
+	"fmt"
+	"strings"
+)
+
+// refusals is an error of many, such as one per key of a refresh. It keeps the
+// first few and the number of the others: one cause can concern every key of a
+// keyring, and its text goes into logs and probes.
+type refusals struct {
+	first []error
+	more  int
+}
+
+const keptRefusals = 20
+
+func (r *refusals) add(err error) {
+	many, ok := err.(*refusals)
+	switch {
+	case err == nil:
+	case ok:
+		for _, e := range many.first {
+			r.add(e)
+		}
+		r.more += many.more
+	case len(r.first) < keptRefusals:
+		r.first = append(r.first, err)
+	default:
+		r.more++
+	}
+}
+
+// err returns r, its only error, or nil.
+func (r *refusals) err() error {
+	switch len(r.first) {
+	case 0:
+		return nil
+	case 1:
+		return r.first[0]
+	}
+	return r
+}
+
+func (r *refusals) Error() string {
+	var text []string
+	for _, err := range r.first {
+		text = append(text, err.Error())
+	}
+	if r.more > 0 {
+		text = append(text, andMore(r.more))
+	}
+	return strings.Join(text, "\n")
+}
+
+func (r *refusals) Unwrap() []error { return r.first }
+
+func andMore(n int) string { return fmt.Sprintf("and %d more", n) }

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -33,6 +34,8 @@ type outcome struct {
 	failed   error // nil if the last call succeeded, or there was none
 	failures int   // in a row
 	failedAt time.Duration
+
+	running atomic.Int64 // calls, those included that nobody waits for any more
 }
 
 // newKEKs returns the KMSs of each purpose. Those of one URI stay apart, for
@@ -121,8 +124,31 @@ func (kr *Keyring) unwrapSecret(ctx context.Context, keks []*kek, r *Root) (secr
 	return nil, nil, rootError(r, failed)
 }
 
+// maxRunning is the number of calls of a KMS from which on it is given its pause.
+// It is reached only if calls do not end when their contexts do.
+const maxRunning = 100
+
+var errRunning = fmt.Errorf("%w: %d earlier calls have not ended", ErrUnavailable, maxRunning)
+
+// ask calls k within the time limit. What comes later than that is wiped.
+func (kr *Keyring) ask(ctx context.Context, k *kek, f func(context.Context) ([]byte, error)) ([]byte, error) {
+	if k.running.Load() >= maxRunning && k.paused(kr.mono()) {
+		return nil, errRunning
+	}
+	k.running.Add(1)
+	return bounded(ctx, kr.timeout, func(ctx context.Context) ([]byte, error) {
+		defer k.running.Add(-1)
+		answer, err := f(ctx)
+		if ctx.Err() != nil {
+			clear(answer)
+			return nil, cmp.Or(err, context.Cause(ctx))
+		}
+		return answer, err
+	})
+}
+
 func (kr *Keyring) unwrapWith(ctx context.Context, k *kek, wrapped []byte, r *Root) ([]byte, error) {
-	secret, err := bounded(ctx, kr.timeout, func(ctx context.Context) ([]byte, error) {
+	secret, err := kr.ask(ctx, k, func(ctx context.Context) ([]byte, error) {
 		return k.Unwrap(ctx, slices.Clone(wrapped), encryptionContext(r))
 	})
 	if err == nil {
@@ -132,7 +158,7 @@ func (kr *Keyring) unwrapWith(ctx context.Context, k *kek, wrapped []byte, r *Ro
 		clear(secret)
 		secret, err = nil, kmsError(err)
 	}
-	if ctx.Err() == nil {
+	if ctx.Err() == nil && err != errRunning {
 		kr.note(k, r, err)
 	}
 	return secret, err
@@ -141,7 +167,7 @@ func (kr *Keyring) unwrapWith(ctx context.Context, k *kek, wrapped []byte, r *Ro
 // wrapWith returns secret as k wraps it. That k unwraps it again is not tried:
 // who creates a keyring need not have the right to.
 func (kr *Keyring) wrapWith(ctx context.Context, k *kek, secret []byte, r *Root) ([]byte, error) {
-	wrapped, err := bounded(ctx, kr.timeout, func(ctx context.Context) ([]byte, error) {
+	wrapped, err := kr.ask(ctx, k, func(ctx context.Context) ([]byte, error) {
 		return k.Wrap(ctx, slices.Clone(secret), encryptionContext(r))
 	})
 	if err == nil && (len(wrapped) <= keySize || bytes.Contains(wrapped, secret)) {
@@ -150,7 +176,7 @@ func (kr *Keyring) wrapWith(ctx context.Context, k *kek, secret []byte, r *Root)
 	if err != nil {
 		err = kmsError(err)
 	}
-	if ctx.Err() == nil {
+	if ctx.Err() == nil && err != errRunning {
 		kr.note(k, r, err)
 	}
 	if err != nil {

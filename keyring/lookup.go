@@ -21,6 +21,9 @@ func (kr *Keyring) loaded(ctx context.Context, t Target) (e *entry, fresh bool, 
 	if e := kr.entry(t.Purpose, t.Scope); e != nil {
 		return e, false, nil
 	}
+	if err := kr.outage(t); err != nil {
+		return nil, false, err
+	}
 	var found bool
 	e, joined, err := kr.colds.Do(ctx, t, func() (*entry, error) {
 		// Look again: of many callers the last may come here when the load
@@ -40,6 +43,14 @@ func (kr *Keyring) loaded(ctx context.Context, t Target) (e *entry, fresh bool, 
 		return e, true, err
 	}
 	return e, !joined && !found, nil
+}
+
+// outage returns why no key of t that is not in memory can be had now, or nil.
+func (kr *Keyring) outage(t Target) error {
+	if err := kr.roots.outage(t.Purpose, kr.mono()); err != nil {
+		return &KeyError{kr.name, t.Scope, t.Purpose, 0, err}
+	}
+	return nil
 }
 
 func (kr *Keyring) activeKey(ctx context.Context, t Target) (*dek, error) {

@@ -30,6 +30,37 @@ type root struct {
 
 	failed   error         // of the last attempt to unwrap it
 	failedAt time.Duration // when that ended
+	failures int           // in a row
+}
+
+// A root that could not be unwrapped coldTries times in a row is tried once per
+// coldPause: a process that starts without the right to it, or in an outage, and
+// is asked to serve, must not flood the KMS that others need.
+const (
+	coldTries = 20
+	coldPause = time.Second
+)
+
+func (r *root) failing(now time.Duration) bool {
+	return r.key == nil && r.failures >= coldTries && now-r.failedAt < coldPause
+}
+
+// outage returns why no key of the purpose can be had now, without a look at the
+// store, if that is certain: each root that was needed is failing.
+func (rs *roots) outage(p Purpose, now time.Duration) error {
+	rs.mu.Lock()
+	defer rs.mu.Unlock()
+	var failed error
+	for _, r := range rs.byID {
+		switch {
+		case r.row.Purpose != p || r.row.State == RootDestroyed || r.key == nil && r.failed == nil:
+		case !r.failing(now):
+			return nil
+		default:
+			failed = r.failed
+		}
+	}
+	return failed
 }
 
 func (rs *roots) get(id KeyID) (root, bool) {
@@ -58,9 +89,9 @@ func (rs *roots) keep(id KeyID, key *rootKey, failed error, at time.Duration) {
 	case !ok:
 		return
 	case failed != nil:
-		r.failed, r.failedAt = failed, at
+		r.failed, r.failedAt, r.failures = failed, at, r.failures+1
 	default:
-		r.key, r.failed, r.proven = key, nil, max(r.proven, at)
+		r.key, r.failed, r.failures, r.proven = key, nil, 0, max(r.proven, at)
 	}
 	rs.byID[id] = r
 }
@@ -151,8 +182,8 @@ func sameRoot(a, b *Root) bool {
 
 // rootKey returns the wrapping key of a root, unwrapping it at most once. An
 // attempt that failed after since is not repeated, so that a load of many keys
-// waits only once for a KMS that hangs. It does not depend on ctx once it has
-// begun.
+// waits only once for a KMS that hangs; nor is one of a root that is failing. It
+// does not depend on ctx once it has begun.
 func (kr *Keyring) rootKey(ctx context.Context, id KeyID, since time.Duration) (*rootKey, error) {
 	r, ok := kr.roots.get(id)
 	switch {
@@ -162,7 +193,7 @@ func (kr *Keyring) rootKey(ctx context.Context, id KeyID, since time.Duration) (
 		return r.key, nil
 	case r.row.State == RootDestroyed:
 		return nil, rootError(&r.row, fmt.Errorf("%w: it is destroyed", ErrTampered))
-	case r.failed != nil && r.failedAt > since:
+	case r.failed != nil && r.failedAt > since, r.failing(kr.mono()):
 		return nil, r.failed
 	}
 	key, _, err := kr.roots.unwraps.Do(ctx, id, func() (*rootKey, error) {

@@ -48,6 +48,9 @@ func (kr *Keyring) Rotate(ctx context.Context, t Target, opts RotateOptions) (Ke
 // makeFirstKey makes the first key of a target. Scopes that nobody has seen before
 // may come from outside: their number per minute is limited.
 func (kr *Keyring) makeFirstKey(ctx context.Context, t Target) error {
+	if err := kr.outage(t); err != nil {
+		return err
+	}
 	_, _, err := kr.firstKeys.Do(ctx, t, func() (struct{}, error) {
 		if kr.settings.Scoped && !kr.mayAddScope() {
 			return struct{}{}, &KeyError{kr.name, t.Scope, t.Purpose, 0, fmt.Errorf("%w: more than %d new scopes in a minute", ErrUnavailable, kr.scopeRate)}

@@ -133,8 +133,10 @@ func call[Out any](ctx context.Context, k *KMS, operation string, f func(context
 // options bounds the client's own retries, and takes the bodies of requests and
 // answers, which hold root keys, out of its log.
 func options(o *kms.Options) {
-	if n := o.Retryer.MaxAttempts(); n <= 0 || n > maxAttempts {
-		o.Retryer = retry.AddWithMaxAttempts(o.Retryer, maxAttempts)
+	if o.Retryer != nil { // as always in AWS's client
+		if n := o.Retryer.MaxAttempts(); n <= 0 || n > maxAttempts {
+			o.Retryer = retry.AddWithMaxAttempts(o.Retryer, maxAttempts)
+		}
 	}
 	o.ClientLogMode &^= aws.LogRequestWithBody | aws.LogResponseWithBody
 }

@@ -23,8 +23,10 @@
 // id, and holds nothing of an answer. errors.Is finds the class, and whether it is
 // a keyring.ErrUnavailable (trying again may help) or a keyring.ErrDenied:
 //
-//	ErrThrottled     unavailable  ThrottlingException, LimitExceededException, TooManyRequestsException
-//	ErrUnreachable   unavailable  no answer in time, no connection, no credentials, HTTP status 5xx,
+//	ErrThrottled     unavailable  ThrottlingException, LimitExceededException, TooManyRequestsException,
+//	                              HTTP status 429
+//	ErrUnreachable   unavailable  no answer in time or half of one, no connection, no credentials,
+//	                              HTTP status 5xx, 408 or 3xx,
 //	                              KMSInternalException, DependencyTimeoutException, KeyUnavailableException,
 //	                              KMSInvalidStateException of a custom key store that is disconnected
 //	ErrDisabled      denied       DisabledException, other KMSInvalidStateException (pending deletion or import)

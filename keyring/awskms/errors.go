@@ -3,6 +3,9 @@ package awskms
 import (
 	"errors"
 	"fmt"
+	"io"
+	"net"
+	"net/http"
 	"strings"
 
 	"github.com/sealfield/sealfield/keyring"
@@ -19,8 +22,7 @@ var (
 	ErrWrongAnswer  = fmt.Errorf("the answer is wrong: %w", keyring.ErrTampered)
 )
 
-// kinds maps AWS's error codes. Codes of the caller's fault that are not here are
-// keyring.ErrDenied, those of the server's are ErrUnreachable.
+// kinds maps AWS's error codes. Those that are not here go by the HTTP status.
 var kinds = map[string]error{
 	"ThrottlingException":               ErrThrottled,
 	"Throttling":                        ErrThrottled,
@@ -68,10 +70,10 @@ func (k *KMS) failed(operation string, err error) error {
 	switch {
 	case errors.As(err, &api):
 		return fmt.Errorf("%s: %w: %.100q: %.300q", text, kindOf(api.ErrorCode(), api.ErrorMessage(), status), api.ErrorCode(), api.ErrorMessage())
-	case status >= 500:
-		return fmt.Errorf("%s: %w: HTTP status %d", text, ErrUnreachable, status)
-	case status >= 400:
-		return fmt.Errorf("%s: %w: HTTP status %d", text, keyring.ErrDenied, status)
+	case status != 0 && brokeOff(err):
+		return fmt.Errorf("%s: %w: the answer broke off, HTTP status %d", text, ErrUnreachable, status)
+	case status >= 300:
+		return fmt.Errorf("%s: %w: HTTP status %d", text, kindOf("", "", status), status)
 	case status != 0:
 		return fmt.Errorf("%s: %w: it can not be decoded", text, ErrWrongAnswer)
 	}
@@ -86,10 +88,18 @@ func kindOf(code, message string, status int) error {
 		return ErrUnreachable // its custom key store is disconnected
 	case ok:
 		return kind
-	case status >= 500:
+	case status == http.StatusTooManyRequests:
+		return ErrThrottled
+	case status >= 500, status == http.StatusRequestTimeout, status/100 == 3: // of a redirect, which is not followed
 		return ErrUnreachable
 	}
 	return keyring.ErrDenied
+}
+
+// brokeOff reports whether the body of the answer did not arrive in full.
+func brokeOff(err error) bool {
+	_, lost := errors.AsType[net.Error](err)
+	return lost || errors.Is(err, io.ErrUnexpectedEOF)
 }
 
 func (k *KMS) wrong(operation, what string) error {

@@ -72,8 +72,9 @@ const (
 )
 
 // Create makes a new keyring: one root key per purpose, each wrapped by every
-// KMS of the Config. It fails with ErrExists if the store has a keyring of that
-// name. It needs the right to Wrap; Open and everything after need not.
+// KMS of the Config and given back by it. It fails with ErrExists if the store has
+// a keyring of that name. It needs the right to Wrap; Open and everything after
+// need only Unwrap.
 func Create(ctx context.Context, cfg Config) (*Keyring, error) {
 	if err := cfg.validate(); err != nil {
 		return nil, err

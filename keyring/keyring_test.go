@@ -169,12 +169,12 @@ func TestLifecycle(t *testing.T) {
 	require.ErrorIs(t, err, keyring.ErrExists)
 	require.Equal(t, 4, kms.Wraps())
 	ct := seal(t, kr, "")
-	require.Zero(t, kms.Unwraps(), "the creator has the roots")
+	require.Equal(t, 4, kms.Unwraps(), "each wrap is proven, and then the creator has the roots")
 
 	again := open(t, config(store, kms))
-	require.Zero(t, kms.Unwraps(), "Open asks no KMS")
+	require.Equal(t, 4, kms.Unwraps(), "Open asks no KMS")
 	require.NoError(t, tryOpen(again, ct, ""))
-	require.Equal(t, 1, kms.Unwraps())
+	require.Equal(t, 5, kms.Unwraps())
 
 	require.NoError(t, kr.Close())
 	require.NoError(t, kr.Close())
@@ -369,7 +369,7 @@ func TestColdStart(t *testing.T) {
 	store, kms := &faultyStore{Store: keyring.NewMemoryStore()}, keyringtest.NewKMS()
 	ct := seal(t, create(t, config(store, kms)), "")
 	kr := open(t, config(store, kms))
-	loads := store.loads.Load()
+	loads, unwraps := store.loads.Load(), kms.Unwraps()
 	f := field(t, kr)
 	var wg sync.WaitGroup
 	var failed atomic.Int64
@@ -391,9 +391,9 @@ func TestColdStart(t *testing.T) {
 	close(start)
 	wg.Wait()
 	require.Zero(t, failed.Load())
-	require.Equal(t, 1, kms.Unwraps(), "KMS calls")
+	require.Equal(t, 1, kms.Unwraps()-unwraps, "KMS calls")
 	require.LessOrEqual(t, store.loads.Load()-loads, int64(2), "store loads")
-	t.Logf("1,000 goroutines, cold: %d KMS call, %d store loads", kms.Unwraps(), store.loads.Load()-loads)
+	t.Logf("1,000 goroutines, cold: %d KMS call, %d store loads", kms.Unwraps()-unwraps, store.loads.Load()-loads)
 }
 
 func TestFirstKeyRace(t *testing.T) {

@@ -164,8 +164,8 @@ func (kr *Keyring) unwrapWith(ctx context.Context, k *kek, wrapped []byte, r *Ro
 	return secret, err
 }
 
-// wrapWith returns secret as k wraps it. That k unwraps it again is not tried:
-// who creates a keyring need not have the right to.
+// wrapWith returns secret as k wraps it, once k has given it back: of a wrap that
+// is wrong nobody would know until the other KMSs are gone.
 func (kr *Keyring) wrapWith(ctx context.Context, k *kek, secret []byte, r *Root) ([]byte, error) {
 	wrapped, err := kr.ask(ctx, k, func(ctx context.Context) ([]byte, error) {
 		return k.Wrap(ctx, slices.Clone(secret), encryptionContext(r))
@@ -182,7 +182,21 @@ func (kr *Keyring) wrapWith(ctx context.Context, k *kek, secret []byte, r *Root)
 	if err != nil {
 		return nil, fmt.Errorf("KMS %s: %w", k.URI(), err)
 	}
+	if err := kr.prove(ctx, k, wrapped, r); err != nil {
+		return nil, err
+	}
 	return wrapped, nil
+}
+
+// prove has k unwrap what it is said to have wrapped of the root r, which r's
+// check value proves.
+func (kr *Keyring) prove(ctx context.Context, k *kek, wrapped []byte, r *Root) error {
+	secret, err := kr.unwrapWith(ctx, k, wrapped, r)
+	clear(secret)
+	if err != nil {
+		return fmt.Errorf("KMS %s does not give back what it wrapped: %w", k.URI(), err)
+	}
+	return nil
 }
 
 // wrapByAll wraps secret by every KMS of the purpose. One that is out of reach

@@ -1,7 +1,6 @@
 package keyring
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -144,8 +143,8 @@ func rewrapPlan(r *Root, keks []*kek, prune bool) (add []*kek, remove []string) 
 }
 
 // rewrap returns the row r with wraps by the KMSs in add, in place of missing
-// ones, and without those of the URIs in remove. It fails unless each wrap that
-// is new, and if any is removed each that stays, was unwrapped again.
+// ones, and without those of the URIs in remove. If any is removed it fails unless
+// each that stays was unwrapped, as those that are new were.
 func (kr *Keyring) rewrap(ctx context.Context, r Root, keks, add []*kek, remove []string) (Root, error) {
 	secret, by, err := kr.unwrapSecret(ctx, keks, &r)
 	if err != nil {
@@ -163,30 +162,18 @@ func (kr *Keyring) rewrap(ctx context.Context, r Root, keks, add []*kek, remove 
 	}
 	for _, w := range r.Wraps {
 		isNew := slices.ContainsFunc(add, func(k *kek) bool { return k.URI() == w.URI })
-		if !isNew && (len(remove) == 0 || w.URI == by.URI() || len(w.Wrapped) == 0) {
+		if isNew || len(remove) == 0 || w.URI == by.URI() || len(w.Wrapped) == 0 {
 			continue
 		}
-		if err := kr.proveWrap(ctx, keks, w, &r, secret); err != nil {
-			return r, err
+		i := slices.IndexFunc(keks, func(k *kek) bool { return k.URI() == w.URI })
+		if i < 0 {
+			return r, rootError(&r, fmt.Errorf("%w: KMS %s", ErrNoKMS, w.URI))
+		}
+		if err := kr.prove(ctx, keks[i], w.Wrapped, &r); err != nil {
+			return r, rootError(&r, err)
 		}
 	}
 	return r, nil
-}
-
-func (kr *Keyring) proveWrap(ctx context.Context, keks []*kek, w Wrap, r *Root, secret []byte) error {
-	i := slices.IndexFunc(keks, func(k *kek) bool { return k.URI() == w.URI })
-	if i < 0 {
-		return rootError(r, fmt.Errorf("%w: KMS %s", ErrNoKMS, w.URI))
-	}
-	got, err := kr.unwrapWith(ctx, keks[i], w.Wrapped, r)
-	defer clear(got)
-	if err == nil && !bytes.Equal(got, secret) {
-		err = ErrTampered
-	}
-	if err != nil {
-		return rootError(r, fmt.Errorf("KMS %s does not give back what it wrapped: %w", w.URI, err))
-	}
-	return nil
 }
 
 // updateRoot writes the wraps of a root and takes over what the store has then.

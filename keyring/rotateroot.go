@@ -39,7 +39,8 @@ const sweepBatch = 1000
 //
 // It needs the right to Wrap by every KMS of the purpose (see
 // Config.AllowMissingWraps), to Unwrap, and to insert and change roots and keys
-// in the store. It costs a Wrap for each KMS, and an Unwrap per older root key.
+// in the store. It costs a Wrap and an Unwrap for each KMS, and an Unwrap per older
+// root key.
 func (kr *Keyring) RotateRoot(ctx context.Context, p Purpose) (RootRotation, error) {
 	done := RootRotation{Purpose: p}
 	if err := kr.checkPurpose(p); err != nil {

@@ -49,7 +49,7 @@ func start(ctx context.Context, args []string) error {
 // encrypts and decrypts a value.
 func Run(ctx context.Context, kms keyring.KMS, out io.Writer) error {
 	cfg := keyring.Config{Name: "shop", Store: keyring.NewMemoryStore(), KMS: []keyring.KMS{kms}}
-	kr, err := keyring.Create(ctx, cfg) // once; it needs the right to encrypt
+	kr, err := keyring.Create(ctx, cfg) // once; it needs the right to encrypt and to decrypt
 	if err != nil {
 		return err
 	}

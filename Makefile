@@ -56,6 +56,7 @@ lint: check-work ## gofmt, go vet and staticcheck in every module; go.work is co
 		echo "== go vet, staticcheck in $$dir"; \
 		(cd "$$dir" && go vet ./... && go run $(STATICCHECK) ./...) || exit 1; \
 	done
+	@echo "== go vet of tests on real accounts, which nobody runs here"; go vet -tags awskms_live ./keyring/awskms
 
 tidy: ## go mod tidy in every module, go work sync
 	@for dir in $(MODULES); do (cd "$$dir" && GOWORK=off go mod tidy) || exit 1; done

@@ -72,10 +72,12 @@ type Config struct {
 
 	// EncryptGrace and DecryptGrace are how long a process goes on to
 	// encrypt and to decrypt while the store, or every KMS, is out of reach
-	// or denies. When half of the shorter is over it asks the KMS again for
-	// each root key that it uses, so that a right that is withdrawn there
-	// ends, too. Whole microseconds. Zero means 1 hour and 24 hours at
-	// Create, as stored at Open.
+	// or denies. They count from the last good answer: a process reads the
+	// store every RefreshEvery, and when half of the shorter grace is over it
+	// asks the KMS again for each root key that it uses, so that a right that
+	// is withdrawn there ends, too. An outage of the KMS is therefore survived
+	// for the grace less up to half of the shorter one. Whole microseconds.
+	// Zero means 1 hour and 24 hours at Create, as stored at Open.
 	EncryptGrace time.Duration
 	DecryptGrace time.Duration
 

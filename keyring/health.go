@@ -74,7 +74,8 @@ type RootHealth struct {
 // Err returns nil if the keyring can serve: the answer for a readiness probe.
 // Otherwise it is an ErrStale or ErrClosed that names the purposes. What else
 // the Health holds (missing wraps, a KMS that fails, refused rows) needs an
-// operator, but not a restart.
+// operator, but not a restart. Of purposes that this process has not used yet it
+// knows nothing: a program that must not start without its KMS calls Preload.
 func (h Health) Err() error { return h.err }
 
 // Health returns the state of the keyring. It takes no I/O and waits for none,

@@ -38,3 +38,15 @@ func (x *Index) TinkKeyset(ctx context.Context, scope string) (*keyset.Handle, e
 	}
 	return manager.Handle()
 }
+
+// NewToken returns the token with that prefix and random part.
+func NewToken(prefix string, b [16]byte) Token { return newToken(prefix, (*body)(&b)) }
+
+// Parts returns the prefix and the random part of a token.
+func Parts(t Token) (string, [16]byte) {
+	prefix, b, _ := parse(t)
+	return prefix, b
+}
+
+// HashOf returns the hash that stands for a token in a store.
+func HashOf(t Token) TokenHash { return t.hash() }

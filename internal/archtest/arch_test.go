@@ -48,8 +48,9 @@ var mayImport = []struct{ from, to string }{
 var onlyIn = []struct{ imported, from string }{
 	{"github.com/aws/...", "keyring/awskms adapters/..."},
 	{"github.com/jackc/pgx/...", "adapters/... internal/pgtest"},
-	{"github.com/stretchr/testify/...", "keyring/keyringtest"},
+	{"github.com/stretchr/testify/...", "keyring/keyringtest token/tokentest"},
 	{module + "/keyring/keyringtest", ""},
+	{module + "/token/tokentest", ""},
 	{module + "/internal/pgtest", "internal/pgtest/withpg"},
 }
 
@@ -93,6 +94,9 @@ func TestCheck(t *testing.T) {
 		{"internal/pgtest/withpg", "main", module + "/internal/pgtest", true},
 		{"keyring", "keyring", "github.com/stretchr/testify/require", false},
 		{"keyring/keyringtest", "keyringtest", "github.com/stretchr/testify/require", true},
+		{"token/tokentest", "tokentest", "github.com/stretchr/testify/require", true},
+		{"token/tokentest", "tokentest", module + "/keyring/keyringtest", false},
+		{"adapters/pgxstore", "pgxstore", module + "/token/tokentest", false},
 		{"keyring/localkms", "localkms", "github.com/aws/aws-sdk-go-v2/service/kms", false},
 		{"keyring/awskms", "awskms", "github.com/aws/aws-sdk-go-v2/service/kms", true},
 		{"crypto", "crypto", module + "/keyring/keyringtest", false},

@@ -162,6 +162,10 @@ func TestNothingIsPrinted(t *testing.T) {
 		require.NoError(t, err)
 		tag, err := index.Tag(t.Context(), []byte(plaintext), "")
 		require.NoError(t, err)
+		vault, err := token.NewVault(kr, "f", token.VaultConfig{Store: token.NewMemoryVaultStore(), Prefix: "pan", Convergent: true})
+		require.NoError(t, err)
+		_, err = vault.Tokenize(t.Context(), []byte(plaintext), "")
+		require.NoError(t, err)
 		secrets := map[string][]byte{"KEK": kek, "root keys": root, "plaintext": []byte(plaintext)}
 		for i, s := range keyring.Secrets(kr) {
 			secrets[fmt.Sprint("DEK ", i)] = bytes.Clone(s)
@@ -183,7 +187,7 @@ func TestNothingIsPrinted(t *testing.T) {
 		}
 		values := map[string]any{
 			"envelope": envelope, "messages": messages,
-			"keyring": kr, "material": material, "derivation": k.Derivation, "field": field, "index": index, "localkms": local,
+			"keyring": kr, "material": material, "derivation": k.Derivation, "field": field, "index": index, "vault": vault, "localkms": local,
 			"infos": infos, "rows": rows, "roots": roots, "fixture": f,
 		}
 		// Errors of all kinds.

@@ -25,4 +25,10 @@
 // nothing but card numbers, say. It gives away equality, length and what the
 // format keeps, does not authenticate, and leaves the id of the key to be stored
 // beside the token.
+//
+// A Vault takes a value out of the application's tables altogether: it leaves a
+// random token there, such as pan_bbbcbdbfbgbhbjbkblbmbnbpbqbrbsbtrrdhbcbg, which
+// has nothing of the value in it, and keeps the value, encrypted, in a VaultStore.
+// Tokens can be limited in time and in uses, and revoked. Its documentation says
+// what it leaks and when not to use it.
 package token

@@ -1,5 +1,6 @@
-// Package pgxstore keeps a keyring's rows in PostgreSQL (14 or newer) through
-// pgx. It implements keyring.Store and keyring.Watcher:
+// Package pgxstore keeps the rows of keyrings and of token vaults in PostgreSQL (14
+// or newer) through pgx. VaultStore implements token.VaultStore, and Store implements
+// keyring.Store and keyring.Watcher:
 //
 //	config, err := pgx.ParseConfig(os.Getenv("DATABASE_URL")) // or pool.Config().ConnConfig
 //	store, err := pgxstore.New(ctx, config, pgxstore.Config{})

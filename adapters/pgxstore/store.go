@@ -37,8 +37,10 @@ var (
 	_ keyring.Watcher = (*Store)(nil)
 )
 
-// maxConns is the number of connections beside the one that listens.
-const maxConns = 2
+const (
+	defaultSchema = "sealfield"
+	maxConns      = 2 // beside the one that listens
+)
 
 // New returns a Store on the database that connConfig names, once it has
 // answered. connConfig must come from pgx.ParseConfig (or a pool's Config) and
@@ -48,10 +50,21 @@ const maxConns = 2
 // The error wraps keyring.ErrUnavailable or keyring.ErrDenied if the database
 // can not be used.
 func New(ctx context.Context, connConfig *pgx.ConnConfig, cfg Config) (*Store, error) {
+	schema := cmp.Or(cfg.Schema, defaultSchema)
+	pool, err := newPool(ctx, connConfig, schema, maxConns)
+	if err != nil {
+		return nil, err
+	}
+	s := &Store{schema: schema, pool: pool, queries: newQueries(schema)}
+	s.listener = newListener(copyConfig(connConfig), schema, s.notify)
+	return s, nil
+}
+
+// newPool returns a pool of connections of our own, once the database has answered.
+func newPool(ctx context.Context, connConfig *pgx.ConnConfig, schema string, maxConns int32) (*pgxpool.Pool, error) {
 	if connConfig == nil {
 		return nil, errors.New("pgxstore: new: no pgx.ConnConfig")
 	}
-	schema := cmp.Or(cfg.Schema, "sealfield")
 	if len(schema) > 63 || !validText(schema) {
 		return nil, errors.New("pgxstore: new: a schema's name has 1 to 63 bytes of UTF-8")
 	}
@@ -69,9 +82,7 @@ func New(ctx context.Context, connConfig *pgx.ConnConfig, cfg Config) (*Store, e
 		pool.Close()
 		return nil, failed("new", err)
 	}
-	s := &Store{schema: schema, pool: pool, queries: newQueries(schema)}
-	s.listener = newListener(copyConfig(connConfig), schema, s.notify)
-	return s, nil
+	return pool, nil
 }
 
 func copyConfig(c *pgx.ConnConfig) *pgx.ConnConfig {

@@ -12,6 +12,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/sealfield/sealfield/crypto"
+	"github.com/sealfield/sealfield/token"
 )
 
 // Args returns the arguments of a statement that names them @column, to be given
@@ -210,6 +211,9 @@ func (w *writer) value(a argument, own pgx.NamedArgs) (any, error) {
 	w.plain = plain
 	if err != nil {
 		return nil, err
+	}
+	if token.IsToken(plain) {
+		return nil, token.ErrIsToken // a vault's, which has a column of its own
 	}
 	at, err := w.binding(a.sealed)
 	if err != nil {

@@ -193,6 +193,9 @@ func (t *table) addField(kr *keyring.Keyring, sf reflect.StructField, cfg Config
 	if !isSealed {
 		return nil
 	}
+	if f.typ == reflect.TypeFor[token.Token]() || f.typ == reflect.TypeFor[*token.Token]() {
+		return errors.New("a vault's token is no value to seal: leave it in the clear")
+	}
 	parsed, err := parseTag(sealTag)
 	if err != nil {
 		return fmt.Errorf("seal tag: %w", err)

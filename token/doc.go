@@ -26,6 +26,14 @@
 // format keeps, does not authenticate, and leaves the id of the key to be stored
 // beside the token.
 //
+// A Deterministic turns a value into a token that can be compared like a tag and
+// turned back: AES-SIV (RFC 5297), as Tink writes it. Its readers learn the same,
+// and each value's length.
+//
+//	iban, err := token.NewDeterministic(kr, "payments.iban", token.DeterministicConfig{})
+//	tok, err := iban.Tokenize(ctx, value, nil, "")
+//	value, err = iban.Detokenize(ctx, tok, nil, "")
+//
 // A Vault takes a value out of the application's tables altogether: it leaves a
 // random token there, such as pan_bbbcbdbfbgbhbjbkblbmbnbpbqbrbsbtrrdhbcbg, which
 // has nothing of the value in it, and keeps the value, encrypted, in a VaultStore.

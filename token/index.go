@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/hmac"
 	"crypto/sha256"
-	"errors"
 	"fmt"
 	"hash"
 	"slices"
@@ -20,9 +19,10 @@ import (
 const TagSize = 21
 
 const (
-	macSize = 16  // bytes of HMAC-SHA256 in a tag
-	bits    = 128 // the same
-	kind    = "exact"
+	prefixSize = 5   // 0x01 and the key id
+	macSize    = 16  // bytes of HMAC-SHA256 in a tag
+	bits       = 128 // the same
+	kind       = "exact"
 )
 
 // Index makes the tags of one blind index. It is safe for concurrent use.
@@ -45,20 +45,28 @@ type IndexConfig struct {
 // changes finds nothing that was written before. Names that begin with
 // "sealfield/" are reserved. The keyring's Index purpose gives the keys.
 func NewIndex(kr *keyring.Keyring, name string, cfg IndexConfig) (*Index, error) {
-	switch {
-	case kr == nil:
-		return nil, errors.New("token: NewIndex needs a keyring")
-	case name == "":
-		return nil, errors.New("token: NewIndex needs a name")
-	case strings.HasPrefix(name, "sealfield/"):
-		return nil, fmt.Errorf("token: index name %q is reserved", name)
-	case cfg.Normalizer == nil:
+	if err := checkName("NewIndex", kr, name); err != nil {
+		return nil, err
+	}
+	if cfg.Normalizer == nil {
 		cfg.Normalizer = Identity
 	}
 	x := &Index{name: name, norm: cfg.Normalizer}
 	label := string(pae.Encode("index", name, kind, x.norm.ID()))
 	x.keys = keyring.NewDerivation(derive.Access{}, kr, keyring.Index, label, x.newKey)
 	return x, nil
+}
+
+func checkName(function string, kr *keyring.Keyring, name string) error {
+	switch {
+	case kr == nil:
+		return fmt.Errorf("token: %s needs a keyring", function)
+	case name == "":
+		return fmt.Errorf("token: %s needs a name", function)
+	case strings.HasPrefix(name, "sealfield/"):
+		return fmt.Errorf("token: %s: name %q is reserved", function, name)
+	}
+	return nil
 }
 
 // Name returns the index's name.
@@ -109,7 +117,7 @@ func (x *Index) Match(ctx context.Context, value []byte, scope string) ([][]byte
 
 // indexKey is an index's key under one DEK.
 type indexKey struct {
-	prefix [TagSize - macSize]byte
+	prefix [prefixSize]byte
 	states *sync.Pool // of *state
 }
 
@@ -126,9 +134,14 @@ func (x *Index) newKey(m *keyring.Material, k *indexKey) error {
 	if err != nil {
 		return err
 	}
+	k.prefix = prefixOf(m)
 	k.states = &sync.Pool{New: func() any { return &state{mac: hmac.New(sha256.New, key)} }}
-	copy(k.prefix[:], append([]byte{1}, m.ID().Bytes()...))
 	return nil
+}
+
+// prefixOf returns what Tink puts in front: 0x01 and the key id.
+func prefixOf(m *keyring.Material) [prefixSize]byte {
+	return [prefixSize]byte(append([]byte{1}, m.ID().Bytes()...))
 }
 
 func (k *indexKey) append(dst, value []byte, norm Normalizer) ([]byte, error) {

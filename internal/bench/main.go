@@ -27,6 +27,7 @@ import (
 	"time"
 
 	"github.com/tink-crypto/tink-go/v2/aead"
+	"github.com/tink-crypto/tink-go/v2/daead"
 	"github.com/tink-crypto/tink-go/v2/insecuresecretdataaccess"
 	"github.com/tink-crypto/tink-go/v2/keyset"
 	"github.com/tink-crypto/tink-go/v2/mac"
@@ -220,6 +221,11 @@ func tables() []table {
 	macKey := random(32)
 	tinkMAC := newTinkMAC()
 
+	det := must(token.NewDeterministic(kr, "customers.iban", token.DeterministicConfig{}))
+	short, kilobyte := random(16), random(1024)
+	detToken := must(det.Tokenize(ctx, short, nil, ""))
+	tinkSIV := must(daead.New(must(det.TinkKeyset(ctx, "", insecuresecretdataaccess.Token{}))))
+
 	sealRows := []benchmark{floorSeal, appendEncrypt("Field.AppendEncrypt", "<= 1.15, 0 allocs", field), appendEncrypt("Field.AppendEncrypt, AES-256-GCM key", "", compact)}
 	openRows := []benchmark{floorOpen, appendDecrypt("Field.AppendDecrypt", "<= 1.15, 0 allocs", field, one), appendDecrypt("Field.AppendDecrypt, AES-256-GCM key", "", compact, oneCompact)}
 	return []table{
@@ -263,6 +269,18 @@ func tables() []table {
 			seal("Tink HMAC-SHA256-128", "", func([]byte) []byte { return must(tinkMAC.ComputeMAC(value)) }),
 		}},
 		formatTable(kr),
+		{"Deterministic token of 16 B", 1, []benchmark{
+			seal("floor: Tink AES-SIV", "", func([]byte) []byte { return must(tinkSIV.EncryptDeterministically(short, nil)) }),
+			seal("Deterministic.Tokenize", "<= 0.75, 2 allocs", func([]byte) []byte { return must(det.Tokenize(ctx, short, nil, "")) }),
+			seal("Deterministic.AppendTokenize", "", func(dst []byte) []byte { return must(det.AppendTokenize(ctx, dst, short, nil, "")) }),
+			seal("Deterministic.Tokenize, 1 KiB", "", func([]byte) []byte { return must(det.Tokenize(ctx, kilobyte, nil, "")) }),
+			seal("Tink AES-SIV, 1 KiB", "", func([]byte) []byte { return must(tinkSIV.EncryptDeterministically(kilobyte, nil)) }),
+		}},
+		{"Value of a deterministic token of 16 B", 1, []benchmark{
+			seal("floor: Tink AES-SIV", "", func([]byte) []byte { return must(tinkSIV.DecryptDeterministically(detToken, nil)) }),
+			seal("Deterministic.Detokenize", "<= 0.75, 2 allocs", func([]byte) []byte { return must(det.Detokenize(ctx, detToken, nil, "")) }),
+			seal("Deterministic.AppendDetokenize", "", func(dst []byte) []byte { return must(det.AppendDetokenize(ctx, dst, detToken, nil, "")) }),
+		}},
 	}
 }
 

@@ -19,7 +19,7 @@ func (x *Index) TinkKeyset(ctx context.Context, scope string) (*keyset.Handle, e
 	}
 	manager := keyset.NewManager()
 	err = x.keys.Each(ctx, scope, func(m *keyring.Material) error {
-		raw, err := m.Derive("HMAC-SHA256", x.name, 32, "exact", x.norm.ID(), "128")
+		raw, err := m.Derive("HMAC-SHA256", x.name, 32, x.cfg.detail()...)
 		if err != nil {
 			return err
 		}

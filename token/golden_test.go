@@ -12,6 +12,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/sealfield/sealfield/internal/derive"
 	"github.com/sealfield/sealfield/keyring"
 	"github.com/sealfield/sealfield/token"
 )
@@ -125,5 +126,60 @@ func TestGoldenDeterministic(t *testing.T) {
 		written, err := d.Tokenize(ctx, []byte(v.Value), []byte(v.Tweak), "")
 		require.NoError(t, err)
 		require.Equal(t, tokens[1], written, "the newest key writes")
+	}
+}
+
+func TestGoldenIndex(t *testing.T) {
+	ctx := t.Context()
+	normalizers := map[string]token.Normalizer{}
+	for _, n := range []token.Normalizer{token.Identity, token.Email, token.Digits, token.NFKCFold} {
+		normalizers[n.ID()] = n
+	}
+	var ring goldenRing
+	var file struct {
+		Indexes []struct {
+			Name, Normalizer, Value string
+			Kind                    token.Kind
+			Bits, Min, Max          int
+			Parts, Values           []string
+			Under                   []struct{ Tags []hexBytes }
+		}
+	}
+	kr := openGolden(t, "index.json", &ring, &file)
+	require.Len(t, file.Indexes, 22)
+	for _, v := range file.Indexes {
+		norm, value := normalizers[v.Normalizer], []byte(v.Value)
+		if v.Parts != nil {
+			var parts []token.Normalizer
+			var values [][]byte
+			for i := range v.Parts {
+				parts = append(parts, normalizers[v.Parts[i]])
+				values = append(values, []byte(v.Values[i]))
+			}
+			norm, value = token.Compound(parts...), token.Values(values...)
+			require.Equal(t, v.Normalizer, norm.ID())
+		}
+		x, err := token.NewIndex(kr, v.Name, token.IndexConfig{Kind: v.Kind, Normalizer: norm, Bits: v.Bits, Min: v.Min, Max: v.Max})
+		require.NoError(t, err)
+		require.Len(t, v.Under, 2)
+		want := [][]byte{}
+		for _, tag := range v.Under[1].Tags {
+			want = append(want, tag)
+		}
+		if v.Kind != token.Exact {
+			tags, err := x.Tags(ctx, value, "")
+			require.NoError(t, err)
+			require.Equal(t, want, tags)
+			continue
+		}
+		tag, err := x.Tag(ctx, value, "")
+		require.NoError(t, err)
+		require.Equal(t, want, [][]byte{tag})
+		q, err := x.Query(derive.Access{}, ctx, value, "")
+		require.NoError(t, err)
+		require.Len(t, q.Sets, 2)
+		for i, set := range q.Sets {
+			require.Equal(t, [][]byte{v.Under[i].Tags[0]}, set)
+		}
 	}
 }

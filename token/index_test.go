@@ -75,7 +75,7 @@ func TestValuesThatCanNotBeNormalized(t *testing.T) {
 		n     token.Normalizer
 		value string
 	}{
-		{token.Email, "secret\xff"}, {token.Digits, "12a4"}, {token.Digits, "12\u0663"}, {token.Digits, "\uff11"},
+		{token.Email, "secret\xff"}, {token.NFKCFold, "secret\xff"}, {token.Digits, "12a4"}, {token.Digits, "12\u0663"}, {token.Digits, "\uff11"},
 		{token.Digits, "--"}, {token.Digits, "1+2"}, {token.Digits, "++1"}, {token.Digits, "-12\x00"}, {token.Digits, "secret"},
 	} {
 		x := newIndex(t, kr, "f", c.n)
@@ -210,7 +210,7 @@ func FuzzNormalizers(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, value []byte) {
 		given := bytes.Clone(value)
-		for _, n := range []token.Normalizer{token.Identity, token.Email, token.Digits} {
+		for _, n := range []token.Normalizer{token.Identity, token.Email, token.Digits, token.NFKCFold} {
 			once, err := n.Append([]byte("head"), value)
 			require.Equal(t, given, value, "the value was changed")
 			if err != nil {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"unicode/utf8"
 
+	"golang.org/x/text/cases"
 	"golang.org/x/text/unicode/norm"
 )
 
@@ -34,6 +35,15 @@ var (
 	// value is an address. Invalid UTF-8 is an error.
 	Email Normalizer = &rule{"email/1", appendEmail}
 
+	// NFKCFold, "nfkc-fold/1", is for names and other text that people type in
+	// any case and width: what Unicode calls a compatibility caseless match.
+	// Full case folding (so that STRASSE finds Straße), compatibility
+	// decomposition (full-width letters, ligatures), Unicode NFKC; runs of
+	// white space (Unicode's) become one space, those at the ends none.
+	// Accents stay, and the dotted and dotless i of Turkish are four letters.
+	// Invalid UTF-8 is an error.
+	NFKCFold Normalizer = &rule{"nfkc-fold/1", appendFold}
+
 	// Digits, "digits/1", keeps the ASCII digits and drops the ASCII
 	// characters that people put between them: space, tab, - . / ( ) and a
 	// leading +. Everything else, other scripts' digits included, is an
@@ -60,6 +70,23 @@ func appendEmail(dst, value []byte) ([]byte, error) {
 	}
 	// Lower-casing can take a string out of NFC, hence once more at the end.
 	return norm.NFC.Append(dst, bytes.ToLower(bytes.TrimSpace(norm.NFC.Bytes(value)))...), nil
+}
+
+func appendFold(dst, value []byte) ([]byte, error) {
+	if !utf8.Valid(value) {
+		return nil, fmt.Errorf("token: nfkc-fold/1: %w: it is no valid UTF-8", ErrValue)
+	}
+	// NFKC of D146 of the Unicode standard, section 3.13.
+	fold := cases.Fold()
+	folded := norm.NFKC.Bytes(fold.Bytes(norm.NFKD.Bytes(fold.Bytes(norm.NFD.Bytes(value)))))
+	start := len(dst)
+	for word := range bytes.FieldsSeq(folded) {
+		if len(dst) > start {
+			dst = append(dst, ' ')
+		}
+		dst = append(dst, word...)
+	}
+	return dst, nil
 }
 
 func appendDigits(dst, value []byte) ([]byte, error) {

@@ -156,7 +156,7 @@ func (r *VaultRow) ended(now time.Time) error {
 
 // vaultTagKey is the key of the tags under one DEK.
 type vaultTagKey struct {
-	prefix [TagSize - macSize]byte
+	prefix [prefixSize]byte
 	key    secret.Bytes
 }
 
@@ -165,8 +165,7 @@ func (v *Vault) newTagKey(m *keyring.Material, k *vaultTagKey) error {
 	if err != nil {
 		return err
 	}
-	k.key = secret.New(key)
-	copy(k.prefix[:], append([]byte{1}, m.ID().Bytes()...))
+	k.prefix, k.key = prefixOf(m), secret.New(key)
 	return nil
 }
 

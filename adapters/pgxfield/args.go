@@ -130,8 +130,8 @@ func (t *table) detach(row reflect.Value) {
 
 // rewrite returns sql with its @names numbered, and their values.
 func (t *table) rewrite(ctx context.Context, conn *pgx.Conn, sql string, row reflect.Value, own pgx.NamedArgs, scope string) (string, []any, error) {
-	if conn != nil && conn.PgConn().ParameterStatus("standard_conforming_strings") == "off" {
-		return "", nil, errors.New("the connection has standard_conforming_strings off")
+	if err := checkConn(conn); err != nil {
+		return "", nil, err
 	}
 	st, err := t.statement(sql)
 	if err != nil {
@@ -146,6 +146,14 @@ func (t *table) rewrite(ctx context.Context, conn *pgx.Conn, sql string, row ref
 		}
 	}
 	return st.sql, values, nil
+}
+
+// checkConn refuses a connection whose strings numberNames would misread.
+func checkConn(conn *pgx.Conn) error {
+	if conn != nil && conn.PgConn().ParameterStatus("standard_conforming_strings") == "off" {
+		return errors.New("the connection has standard_conforming_strings off")
+	}
+	return nil
 }
 
 // statement returns sql as parsed for the table.
@@ -173,6 +181,14 @@ func (t *table) statement(sql string) (*statement, error) {
 		for _, column := range s.companions() {
 			if named != slices.Contains(names, column) {
 				return nil, fmt.Errorf("@%s and @%s have to stand in the same statement, or neither", s.column, column)
+			}
+		}
+	}
+	for _, x := range t.compound() {
+		named := slices.Contains(names, x.column)
+		for _, s := range x.of {
+			if named != slices.Contains(names, s.column) {
+				return nil, fmt.Errorf("@%s and @%s have to stand in the same statement, or neither", s.column, x.column)
 			}
 		}
 	}
@@ -206,9 +222,7 @@ func (w *writer) value(a argument, own pgx.NamedArgs) (any, error) {
 		}
 		return v, nil
 	}
-	field := w.row.Field(a.sealed.index).Addr().Interface()
-	plain, null, err := a.sealed.codec.encode(w.types, w.plain[:0], field)
-	w.plain = plain
+	plain, null, err := a.plain(w.scratch, w.row)
 	if err != nil {
 		return nil, err
 	}
@@ -225,6 +239,8 @@ func (w *writer) value(a argument, own pgx.NamedArgs) (any, error) {
 	start := len(w.out)
 	var out []byte
 	switch {
+	case a.index != nil && a.index.array():
+		return a.index.token.Tags(w.ctx, plain, at.Scope)
 	case a.index != nil:
 		out, err = a.index.token.AppendTag(w.ctx, w.out, plain, at.Scope)
 	case a.sealed.token != nil:
@@ -237,6 +253,15 @@ func (w *writer) value(a argument, own pgx.NamedArgs) (any, error) {
 	}
 	w.out = out
 	return out[start:len(out):len(out)], nil
+}
+
+// plain returns what is sealed, or what is indexed, or null. It lives in s.
+func (a *argument) plain(s *scratch, row reflect.Value) (plain []byte, null bool, err error) {
+	if a.index != nil {
+		return a.index.plain(s, row)
+	}
+	s.plain, null, err = a.sealed.codec.encode(s.types, s.plain[:0], row.Field(a.sealed.index).Addr().Interface())
+	return s.plain, null, err
 }
 
 // binding returns the place of s in the row.

@@ -7,13 +7,16 @@ import (
 	"unicode/utf8"
 
 	"github.com/jackc/pgx/v5"
+
+	"github.com/sealfield/sealfield/token"
 )
 
 // DDL returns the statements that make the database refuse plaintext in sealed
 // columns, to be executed one by one by the owner of the table: for each sealed
 // and each index column a CHECK that only sealed values (only tags, NULL aside)
-// pass, and for each index column a btree index. The table and its columns have
-// to exist.
+// pass, and for each index column a btree index, or a GIN index where it is an
+// array: it has to be bytea[] for indexes of kinds prefix, suffix and ngram. The
+// table and its columns have to exist.
 //
 // Format-preserving tokens look like the values that they stand for, and no CHECK
 // can tell them apart. The one on such a column refuses what is not of the
@@ -33,13 +36,17 @@ func (t *Table[T]) DDL() []string {
 		if s.token != nil {
 			all = append(all, t.tokenDDL(s)...)
 		} else {
-			all = append(all, t.addCheck(s.column, "sealed", sealedCheck(quote(s.column)))...)
+			all = append(all, t.addCheck(s.column, "sealed", sealedCheck(quote(s.column), s.leastSize()))...)
+		}
+		if s.siv != nil {
+			all = append(all, t.createIndex(s.column, false))
 		}
 		for _, x := range s.indexes {
-			all = append(all, t.addCheck(x.column, "tag", tagCheck(quote(x.column)))...)
-			all = append(all, fmt.Sprintf("create index if not exists %s on %s (%s)",
-				quote(t.objectName(x.column, "key")), t.name.Sanitize(), quote(x.column)))
+			all = append(all, t.indexDDL(x)...)
 		}
+	}
+	for _, x := range t.compound() {
+		all = append(all, t.indexDDL(x)...)
 	}
 	return all
 }
@@ -53,6 +60,18 @@ func (t *table) tokenDDL(s *sealed) (all []string) {
 		all = append(all, t.addCheck(s.token.key, "keyid", keyCheck(quote(s.column), quote(s.token.key)))...)
 	}
 	return all
+}
+
+func (t *table) indexDDL(x *indexed) []string {
+	return append(t.addCheck(x.column, "tag", x.check(quote(x.column))), t.createIndex(x.column, x.array()))
+}
+
+func (t *table) createIndex(column string, array bool) string {
+	using := ""
+	if array {
+		using = "using gin "
+	}
+	return fmt.Sprintf("create index if not exists %s on %s %s(%s)", quote(t.objectName(column, "key")), t.name.Sanitize(), using, quote(column))
 }
 
 // addCheck returns the statements that add a CHECK, unless it is there.
@@ -69,15 +88,26 @@ func (t *table) addCheck(column, suffix, expression string) []string {
 	}
 }
 
-// sealedCheck holds for what crypto.Field writes: 0x01, a key id whose high bit
-// is set, and at least nonce and tag.
-func sealedCheck(column string) string {
-	return fmt.Sprintf(`substring(%[1]s from 1 for 2) between '\x0180'::bytea and '\x01ff'::bytea and octet_length(%[1]s) >= 33`, column)
+// sealedCheck holds for what crypto.Field and token.Deterministic write: 0x01, a
+// key id whose high bit is set, and at least so many bytes.
+func sealedCheck(column string, least int) string {
+	return fmt.Sprintf(`substring(%[1]s from 1 for 2) between '\x0180'::bytea and '\x01ff'::bytea and octet_length(%[1]s) >= %d`, column, least)
 }
 
-// tagCheck holds for what token.Index writes.
-func tagCheck(column string) string {
-	return fmt.Sprintf("octet_length(%s) = 21", column)
+// leastSize is the size of a sealed value that is empty.
+func (s *sealed) leastSize() int {
+	if s.siv != nil {
+		return token.DeterministicOverhead
+	}
+	return 33 // AES-256-GCM
+}
+
+// check holds for what token.Index writes.
+func (x *indexed) check(column string) string {
+	if x.array() {
+		return fmt.Sprintf(`'\x0180'::bytea <= all (%[1]s) and '\x0200'::bytea > all (%[1]s) and array_position(%[1]s, null::bytea) is null`, column)
+	}
+	return fmt.Sprintf("octet_length(%s) = %d", column, x.token.Size())
 }
 
 func quote(name string) string { return pgx.Identifier{name}.Sanitize() }

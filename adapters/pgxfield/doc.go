@@ -17,18 +17,24 @@
 //	rows, err := pool.Query(ctx, `select * from customers where email_idx = any($1)`, tags)
 //	found, err := pgx.CollectRows(rows, customers.Row(ctx))
 //
-// The columns are bytea, but for tokens; make them so, execute DDL, call Verify at start. A
-// pgx.Row scanned plainly, without Row, gives ciphertext.
+// The columns are bytea, but for tokens; make them so, execute DDL, call Verify at
+// start. A pgx.Row scanned plainly, without Row, gives ciphertext.
 //
 // A tag is "encrypt" and then, separated by commas without spaces: type=, a name
-// in pg_type, where the Go type's default will not do; index=, an index column
-// of its own, and norm= (identity, email, digits) for it; norow, not bound to the
-// row; name=, the logical name after a column was renamed. Integers of any width
-// share a form, and so do text types; any other change of type makes old values
-// unreadable. time.Time is a timestamptz: it comes back in time.Local, in whole
-// microseconds.
+// in pg_type, where the Go type's default will not do; norow, not bound to the
+// row; name=, the logical name after a column was renamed; and any number of
+// indexes: index=, a column of its own, followed by norm= (identity, email,
+// nfkc-fold, digits, or one of Config.Normalizers), kind= (exact, prefix, suffix,
+// ngram), bits=, min=, max=, all as in token.IndexConfig, and force, without which
+// a bool is not indexed. Kinds other than exact are bytea[] columns, searched with
+// "&& $1". Match refuses a search that tags alone can not answer; Search takes all:
 //
-// A tag that begins with token= and the name or notation of a format keeps
+//	for c, err := range customers.Search(ctx, pool, pgxfield.SearchQuery{Column: "name", Value: "ann", Limit: 20})
+//
+// "token=siv" in place of encrypt makes equal values equal bytes in all rows
+// (token.Deterministic): the column is searched and joined by itself.
+//
+// Any other token= is the name or notation of a format, and keeps
 // format-preserving tokens (see token.FormatPreserving) in a column that stays
 // text, varchar or integer, and does not take ciphertexts:
 //
@@ -40,6 +46,10 @@
 // version of the key instead; search by Tokens. One of the two there has to be.
 // sep=keep or sep=drop admits separators, permute small domains. Tokens are bound
 // to the column and the scope, never to the row.
+//
+// Integers of any width share a form, and so do text types; any other change of
+// type makes old values unreadable. time.Time is a timestamptz: it comes back in
+// time.Local, in whole microseconds.
 //
 // With Config.RowKey a value opens only in the row it was sealed for. So
 //

@@ -12,6 +12,7 @@ import (
 	"github.com/sealfield/sealfield/adapters/pgxfield"
 	"github.com/sealfield/sealfield/keyring"
 	"github.com/sealfield/sealfield/keyring/keyringtest"
+	"github.com/sealfield/sealfield/token"
 )
 
 func refuse[T any](cfg pgxfield.Config, name string) func(*keyring.Keyring) error {
@@ -25,6 +26,20 @@ func refuse[T any](cfg pgxfield.Config, name string) func(*keyring.Keyring) erro
 type base struct {
 	ID int64  `db:"id"`
 	A  string `db:"a" seal:"encrypt"`
+}
+
+// pair has two sealed columns, one of them with an index.
+type pair struct {
+	ID int64  `db:"id"`
+	A  string `db:"a" seal:"encrypt,index=a_idx"`
+	B  bool   `db:"b" seal:"encrypt"`
+}
+
+func parts(columns ...string) (parts []pgxfield.CompoundPart) {
+	for _, c := range columns {
+		parts = append(parts, pgxfield.CompoundPart{Column: c})
+	}
+	return parts
 }
 
 func TestNewTableRefuses(t *testing.T) {
@@ -95,12 +110,81 @@ func TestNewTableRefuses(t *testing.T) {
 		{"norm=rot13 is no normalizer", refuse[struct {
 			A string `db:"a" seal:"encrypt,index=x,norm=rot13"`
 		}](none{}, "t")},
-		{"kind= is not supported", refuse[struct {
-			A string `db:"a" seal:"encrypt,index=x,kind=prefix"`
+		{"kind= belongs after", refuse[struct {
+			A string `db:"a" seal:"encrypt,kind=prefix,index=x"`
 		}](none{}, "t")},
-		{"bits= is not supported", refuse[struct {
-			A string `db:"a" seal:"encrypt,index=x,bits=32"`
+		{"kind= is repeated", refuse[struct {
+			A string `db:"a" seal:"encrypt,index=x,kind=prefix,kind=prefix"`
 		}](none{}, "t")},
+		{`no kind "like"`, refuse[struct {
+			A string `db:"a" seal:"encrypt,index=x,kind=like"`
+		}](none{}, "t")},
+		{"bits=x is no positive number", refuse[struct {
+			A string `db:"a" seal:"encrypt,index=x,bits=x"`
+		}](none{}, "t")},
+		{"bits=0 is no positive number", refuse[struct {
+			A string `db:"a" seal:"encrypt,index=x,bits=0"`
+		}](none{}, "t")},
+		{"bits=010 is no positive number", refuse[struct {
+			A string `db:"a" seal:"encrypt,index=x,bits=010"`
+		}](none{}, "t")},
+		{"bits= is repeated", refuse[struct {
+			A string `db:"a" seal:"encrypt,index=x,bits=10,bits=10"`
+		}](none{}, "t")},
+		{"Bits is 129", refuse[struct {
+			A string `db:"a" seal:"encrypt,index=x,bits=129"`
+		}](none{}, "t")},
+		{"Bits is for Exact", refuse[struct {
+			A string `db:"a" seal:"encrypt,index=x,kind=ngram,bits=64"`
+		}](none{}, "t")},
+		{"are 9 and 8", refuse[struct {
+			A string `db:"a" seal:"encrypt,index=x,kind=prefix,min=9"`
+		}](none{}, "t")},
+		{"min= belongs after", refuse[struct {
+			A string `db:"a" seal:"encrypt,min=3"`
+		}](none{}, "t")},
+		{"kind=prefix is for text", refuse[struct {
+			A []byte `db:"a" seal:"encrypt,index=x,kind=prefix"`
+		}](none{}, "t")},
+		{"needs no index=", refuse[struct {
+			A string `db:"a" seal:"token=siv,index=x"`
+		}](none{}, "t")},
+		{"never bound to its row", refuse[struct {
+			A string `db:"a" seal:"token=siv,norow"`
+		}](none{}, "t")},
+		{"can not be searched", refuse[struct {
+			A float64 `db:"a" seal:"token=siv"`
+		}](none{}, "t")},
+		{"has so few values", refuse[struct {
+			A bool `db:"a" seal:"token=siv"`
+		}](none{}, "t")},
+		{"has so few values", refuse[struct {
+			A *bool `db:"a" seal:"encrypt,index=x"`
+		}](none{}, "t")},
+		{"force belongs after", refuse[struct {
+			A bool `db:"a" seal:"encrypt,force,index=x"`
+		}](none{}, "t")},
+		{"force is repeated", refuse[struct {
+			A bool `db:"a" seal:"encrypt,index=x,force,force"`
+		}](none{}, "t")},
+		{"force is repeated", refuse[struct {
+			A bool `db:"a" seal:"token=siv,force,force"`
+		}](none{}, "t")},
+
+		// Compound indexes and normalizers.
+		{"at least two columns", refuse[base](none{Compound: []pgxfield.CompoundIndex{{Column: "x", Of: parts("a")}}}, "t")},
+		{"needs a Column", refuse[pair](none{Compound: []pgxfield.CompoundIndex{{Of: parts("a", "b")}}}, "t")},
+		{"column id is not sealed", refuse[pair](none{Compound: []pgxfield.CompoundIndex{{Column: "x", Of: parts("a", "id")}}}, "t")},
+		{"column a_idx is not sealed", refuse[pair](none{Compound: []pgxfield.CompoundIndex{{Column: "x", Of: parts("a", "a_idx")}}}, "t")},
+		{"column a_idx is there already", refuse[pair](none{Compound: []pgxfield.CompoundIndex{{Column: "a_idx", Of: parts("a", "b")}}}, "t")},
+		{"norm=rot13 is no normalizer", refuse[pair](none{Compound: []pgxfield.CompoundIndex{{Column: "x", Of: []pgxfield.CompoundPart{{Column: "a"}, {Column: "b", Norm: "rot13"}}}}}, "t")},
+		{"Bits is 200", refuse[pair](none{Compound: []pgxfield.CompoundIndex{{Column: "x", Of: parts("a", "b"), Bits: 200}}}, "t")},
+		{"the name of another one", refuse[struct {
+			A string `db:"a" seal:"encrypt,index=x,norm=email"`
+		}](none{Normalizers: map[string]token.Normalizer{"email": token.Digits}}, "t")},
+		{`"phone" is nil`, refuse[struct {
+			A string `db:"a" seal:"encrypt,index=x,norm=phone"`
+		}](none{Normalizers: map[string]token.Normalizer{"phone": nil}}, "t")},
 
 		// Fields.
 		{"it needs a db tag", refuse[struct{ A string }](none{}, "t")},
@@ -188,7 +272,7 @@ func TestNewTableRefuses(t *testing.T) {
 		{"can not be searched", refuse[struct {
 			A []float64 `db:"a" seal:"encrypt,index=x"`
 		}](none{}, "t")},
-		{"has an index with norm=identity already", refuse[struct {
+		{"has such an index already", refuse[struct {
 			A string `db:"a" seal:"encrypt,index=x,index=y,norm=identity"`
 		}](none{}, "t")},
 
@@ -213,6 +297,13 @@ func TestNewTableRefuses(t *testing.T) {
 	} {
 		require.ErrorContains(t, c.try(kr), c.want)
 	}
+	require.NoError(t, refuse[pair](none{Normalizers: map[string]token.Normalizer{"phone": token.Digits}, Compound: []pgxfield.CompoundIndex{
+		{Column: "x", Of: []pgxfield.CompoundPart{{Column: "a", Norm: "phone"}, {Column: "b"}}}, {Column: "y", Of: parts("b", "a")}}}, "t")(kr))
+	require.NoError(t, refuse[struct {
+		A bool   `db:"a" seal:"encrypt,index=x,force,index=y,bits=1,force"`
+		B *bool  `db:"b" seal:"token=siv,force,name=d"`
+		C string `db:"c" seal:"encrypt,index=z,kind=prefix,norm=nfkc-fold,min=2,max=64,index=w,kind=ngram,index=v,kind=exact,bits=128"`
+	}](none{}, "t")(kr))
 	require.NoError(t, refuse[struct {
 		base `db:"-"`
 		A    string `db:"a,omitempty" seal:"encrypt,index=x,index=y,norm=email,name=b"`

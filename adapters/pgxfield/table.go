@@ -36,6 +36,40 @@ type Config struct {
 	// for a keyring with Scoped set: a string, integer or uuid that is not
 	// sealed. Empty leaves the scope to Table.In.
 	Scope string
+
+	// Normalizers are more values of norm= in tags, such as "phone" for one
+	// that package token/e164 made. They stand for the same normalizer for
+	// ever, in every program that uses the table.
+	Normalizers map[string]token.Normalizer
+
+	// Compound are indexes over several sealed columns at once.
+	Compound []CompoundIndex
+}
+
+// CompoundIndex is an index over several sealed columns at once, for a search that
+// knows the values of all: a name together with a date of birth. Where one of them
+// is NULL, so is the tag. See token.Compound.
+type CompoundIndex struct {
+	// Column holds the tags. A statement that writes one of the columns has to
+	// write all of them together with this one.
+	Column string
+
+	// Name is the logical name that stands in the key, as for columns. Defaults
+	// to Column.
+	Name string
+
+	// Of are the sealed columns, at least two, in the order of the values
+	// given to Match.
+	Of []CompoundPart
+
+	// Bits is as in token.IndexConfig.
+	Bits int
+}
+
+// CompoundPart is a column of a CompoundIndex.
+type CompoundPart struct {
+	Column string
+	Norm   string // as norm= in tags; defaults to identity
 }
 
 // Table seals and opens the rows of one database table, which are values of the
@@ -54,6 +88,7 @@ type table struct {
 	sealed  []*sealed
 	key     []keyColumn
 	scopeOf *keyColumn // nil if the scope is chosen by In
+	indexes []*indexed // those of fields, then those of Config.Compound
 	names   map[string]argument
 	cache   statementCache
 
@@ -74,8 +109,9 @@ type sealed struct {
 	pg      pgType
 	codec   codec
 	bound   bool
-	crypto  *crypto.Field // nil for tokens
-	token   *tokenized    // nil for ciphertexts
+	crypto  cipher               // nil for format-preserving tokens
+	siv     *token.Deterministic // what crypto is of a column with token=siv, else nil
+	token   *tokenized           // nil for all others
 	indexes []*indexed
 }
 
@@ -87,12 +123,22 @@ func (s *sealed) name() string {
 	return s.crypto.Name()
 }
 
-// indexed is an index column.
-type indexed struct {
-	of     *sealed
-	column string
-	norm   token.Normalizer
-	token  *token.Index
+// cipher is a *crypto.Field, or what takes its place.
+type cipher interface {
+	Name() string
+	AppendEncrypt(ctx context.Context, dst, plaintext []byte, at crypto.Binding) ([]byte, error)
+	AppendDecrypt(ctx context.Context, dst, ciphertext []byte, at crypto.Binding) ([]byte, error)
+}
+
+// sivCipher is the cipher of columns with token=siv.
+type sivCipher struct{ *token.Deterministic }
+
+func (c sivCipher) AppendEncrypt(ctx context.Context, dst, plaintext []byte, at crypto.Binding) ([]byte, error) {
+	return c.AppendTokenize(ctx, dst, plaintext, nil, at.Scope)
+}
+
+func (c sivCipher) AppendDecrypt(ctx context.Context, dst, ciphertext []byte, at crypto.Binding) ([]byte, error) {
+	return c.AppendDetokenize(ctx, dst, ciphertext, nil, at.Scope)
 }
 
 // NewTable returns the Table for rows of the struct T in the given database
@@ -133,6 +179,11 @@ func newTable(kr *keyring.Keyring, typ reflect.Type, name string, cfg Config) (*
 	}
 	if len(t.sealed) == 0 {
 		return nil, fmt.Errorf("%s has no field with a seal tag", typ)
+	}
+	for _, c := range cfg.Compound {
+		if err := t.addCompound(kr, c, cfg); err != nil {
+			return nil, fmt.Errorf("config.Compound: %s: %w", c.Column, err)
+		}
 	}
 	for _, column := range cfg.RowKey {
 		if slices.ContainsFunc(t.key, func(k keyColumn) bool { return k.column == column }) {
@@ -216,7 +267,7 @@ func (t *table) addName(a argument) error {
 
 // seal makes f a sealed field.
 func (t *table) seal(kr *keyring.Keyring, f *field, parsed tag, cfg Config) (err error) {
-	s := &sealed{field: f, bound: len(cfg.RowKey) > 0 && !parsed.noRow && parsed.token == nil}
+	s := &sealed{field: f, bound: len(cfg.RowKey) > 0 && !parsed.noRow && !parsed.siv && parsed.token == nil}
 	f.sealed = s
 	typeName := parsed.typ
 	if typeName == "" {
@@ -239,16 +290,19 @@ func (t *table) seal(kr *keyring.Keyring, f *field, parsed tag, cfg Config) (err
 			return fmt.Errorf("name %s is there already", parsed.name)
 		}
 	}
-	if parsed.token != nil {
+	switch {
+	case parsed.token != nil:
 		err = t.tokenize(kr, s, logical, parsed.token)
-	} else {
+	case parsed.siv:
+		err = s.setSIV(kr, logical, parsed.force)
+	default:
 		s.crypto, err = crypto.NewField(kr, logical, crypto.FieldConfig{RowBound: s.bound, Type: s.pg.class})
 	}
 	if err != nil {
 		return err
 	}
 	for _, it := range parsed.indexes {
-		if err := t.addIndex(kr, s, logical, it); err != nil {
+		if err := t.addIndex(kr, s, logical, it, cfg); err != nil {
 			return fmt.Errorf("index=%s: %w", it.column, err)
 		}
 	}
@@ -257,24 +311,15 @@ func (t *table) seal(kr *keyring.Keyring, f *field, parsed tag, cfg Config) (err
 	return nil
 }
 
-func (t *table) addIndex(kr *keyring.Keyring, s *sealed, logical string, it indexTag) (err error) {
-	if it.norm == "" {
-		it.norm = "identity"
-	}
-	x := &indexed{of: s, column: it.column, norm: normalizers[it.norm]}
-	switch {
-	case noIndex[strings.TrimSuffix(s.pg.class, "[]")]:
-		return fmt.Errorf("equal values of type %s can have different bytes, so it can not be searched", s.pg.class)
-	case it.norm != "identity" && s.pg.class != "text":
-		return fmt.Errorf("norm=%s is for text, and the type is %s", it.norm, s.pg.class)
-	case slices.ContainsFunc(s.indexes, func(o *indexed) bool { return o.norm == x.norm }):
-		return fmt.Errorf("column %s has an index with norm=%s already", s.column, it.norm)
-	}
-	if x.token, err = token.NewIndex(kr, logical, token.IndexConfig{Normalizer: x.norm}); err != nil {
+func (s *sealed) setSIV(kr *keyring.Keyring, logical string, force bool) (err error) {
+	if err := s.comparable(force); err != nil {
 		return err
 	}
-	s.indexes = append(s.indexes, x)
-	return t.addName(argument{name: x.column, sealed: s, index: x})
+	if s.siv, err = token.NewDeterministic(kr, logical, token.DeterministicConfig{Type: s.pg.class}); err != nil {
+		return err
+	}
+	s.crypto = sivCipher{s.siv}
+	return nil
 }
 
 // In returns the Table for the rows of one scope (one tenant) of a scoped
@@ -287,8 +332,8 @@ func (t *Table[T]) In(scope string) *Table[T] {
 }
 
 // Columns returns the names of all columns in a new slice: those of the struct
-// in its order, each sealed one followed by those that belong to it. They are
-// not quoted.
+// in its order, each sealed one followed by those that belong to it, and at last
+// those of Config.Compound. They are not quoted.
 func (t *Table[T]) Columns() []string {
 	var all []string
 	for _, f := range t.fields {
@@ -296,6 +341,9 @@ func (t *Table[T]) Columns() []string {
 		if f.sealed != nil {
 			all = append(all, f.sealed.companions()...)
 		}
+	}
+	for _, x := range t.compound() {
+		all = append(all, x.column)
 	}
 	return all
 }
@@ -310,85 +358,6 @@ func (s *sealed) companions() (all []string) {
 		all = append(all, x.column)
 	}
 	return all
-}
-
-// Match returns the index tags of the value v under every key that may have
-// been used, for a search with
-//
-//	where email_idx = any($1)
-//
-// The column is the sealed one, or, if that has several indexes, the index
-// column. v is of the field's type, a pointer to it, or another Go type that
-// can be stored in the column; it is encoded like the field. The slice is the
-// caller's, and not nil even where it is empty, before the first value was
-// stored. NULL has no tags: searching for it is an error.
-//
-// A keyring in doubt about one key gives an error, never fewer tags. With
-// Config.Scope, choose the scope by In.
-func (t *Table[T]) Match(ctx context.Context, column string, v any) ([][]byte, error) {
-	tags, err := t.match(ctx, column, v, t.scope)
-	if err != nil {
-		return nil, fmt.Errorf("pgxfield: %s: match: %w", t.label(column), err)
-	}
-	return tags, nil
-}
-
-func (t *table) match(ctx context.Context, column string, v any, scope string) ([][]byte, error) {
-	x, err := t.indexOf(column)
-	if err != nil {
-		return nil, err
-	}
-	s := getScratch()
-	defer s.release()
-	if err := x.of.encodeSearched(s, v); err != nil {
-		return nil, err
-	}
-	return x.token.Match(ctx, s.plain, scope)
-}
-
-// encodeSearched puts the sealed form of a value that is searched for, which may
-// be of another Go type than the field, into sc.plain.
-func (s *sealed) encodeSearched(sc *scratch, v any) (err error) {
-	if v == nil {
-		return errNullMatch
-	}
-	c := s.codec
-	typ := reflect.TypeOf(v)
-	if typ.Kind() == reflect.Pointer && s.typ != typ {
-		typ = typ.Elem()
-		if reflect.ValueOf(v).IsNil() {
-			return errNullMatch
-		}
-		v = reflect.ValueOf(v).Elem().Interface()
-	}
-	if typ != s.typ {
-		if c, err = newCodec(typ, s.pg); err != nil {
-			return err
-		}
-	}
-	field := reflect.New(typ)
-	field.Elem().Set(reflect.ValueOf(v))
-	var null bool
-	sc.plain, null, err = c.encode(sc.types, sc.plain[:0], field.Interface())
-	if err == nil && null {
-		err = errNullMatch
-	}
-	return err
-}
-
-var errNullMatch = errors.New("NULL has no index tags: search with \"is null\"")
-
-func (t *table) indexOf(column string) (*indexed, error) {
-	a := t.names[column]
-	switch {
-	case a.index != nil:
-		return a.index, nil
-	case a.sealed == nil || len(a.sealed.indexes) == 0:
-		return nil, errors.New("it has no index")
-	case len(a.sealed.indexes) > 1:
-		return nil, errors.New("it has several indexes: name one of the index columns")
-	}
-	return a.sealed.indexes[0], nil
 }
 
 // label names a column in an error.

@@ -11,9 +11,11 @@ import (
 
 // tag is a parsed seal tag.
 type tag struct {
+	siv     bool   // token=siv in place of encrypt
 	name    string // logical name of the column, "" for its database name
 	typ     string // pg_type name, "" for the Go type's default
 	noRow   bool
+	force   bool // of token=siv
 	indexes []indexTag
 
 	token *tokenTag // nil for encrypt
@@ -29,13 +31,22 @@ type tokenTag struct {
 type indexTag struct {
 	column string
 	norm   string // "" stands for identity
+	kind   string // "" stands for exact
+	force  bool
+	numbers
 }
 
-// normalizers are the values of norm=. Each stands for its version 1 for ever.
+// numbers are the words of an index that take a number, zero where they are
+// missing.
+type numbers struct{ bits, min, max int }
+
+// normalizers are the values of norm=, beside those of Config.Normalizers. Each
+// stands for its version 1 for ever.
 var normalizers = map[string]token.Normalizer{
-	"identity": token.Identity,
-	"email":    token.Email,
-	"digits":   token.Digits,
+	"identity":  token.Identity,
+	"email":     token.Email,
+	"nfkc-fold": token.NFKCFold,
+	"digits":    token.Digits,
 }
 
 func parseTag(s string) (tag, error) {
@@ -46,6 +57,8 @@ func parseTag(s string) (tag, error) {
 	words := strings.Split(s, ",")
 	format, isToken := strings.CutPrefix(words[0], "token=")
 	switch {
+	case words[0] == "token=siv":
+		t.siv = true
 	case isToken:
 		t.token = &tokenTag{FormatPreservingConfig: token.FormatPreservingConfig{Format: format}}
 	case words[0] != "encrypt":
@@ -55,6 +68,9 @@ func parseTag(s string) (tag, error) {
 		if err := t.add(word); err != nil {
 			return t, err
 		}
+	}
+	if t.siv && len(t.indexes) > 0 {
+		return t, errors.New("token=siv needs no index=, it is searched by itself")
 	}
 	return t, t.token.check()
 }
@@ -68,7 +84,7 @@ func (t *tag) add(word string) error {
 	case tokenWords[key]:
 		return t.token.add(key, value, hasValue)
 	case word == "norow":
-		if t.token != nil {
+		if t.token != nil || t.siv {
 			return errors.New("norow is for encrypt: a token is never bound to its row")
 		}
 		if t.noRow {
@@ -76,6 +92,8 @@ func (t *tag) add(word string) error {
 		}
 		t.noRow = true
 		return nil
+	case word == "force":
+		return t.addForce()
 	case !hasValue:
 		return fmt.Errorf("unknown word %q", word)
 	case key == "type":
@@ -85,16 +103,11 @@ func (t *tag) add(word string) error {
 	case key == "index":
 		t.indexes = append(t.indexes, indexTag{column: value})
 		return nil
-	case key == "norm":
+	case key == "norm" || key == "kind" || key == "bits" || key == "min" || key == "max":
 		if len(t.indexes) == 0 {
-			return errors.New("norm= belongs after an index=")
+			return fmt.Errorf("%s= belongs after an index=", key)
 		}
-		if normalizers[value] == nil {
-			return fmt.Errorf("norm=%s is no normalizer", value)
-		}
-		return setOnce(&t.indexes[len(t.indexes)-1].norm, key, value)
-	case key == "kind" || key == "bits":
-		return fmt.Errorf("%s= is not supported", key)
+		return t.indexes[len(t.indexes)-1].add(key, value)
 	}
 	return fmt.Errorf("unknown word %q", key)
 }
@@ -147,6 +160,40 @@ func (t *tokenTag) check() error {
 	case t.key != "" && t.Version != 0:
 		return errors.New("key= and version= exclude each other")
 	}
+	return nil
+}
+
+// addForce sets force of what it stands behind.
+func (t *tag) addForce() error {
+	force := &t.force
+	if n := len(t.indexes); n > 0 {
+		force = &t.indexes[n-1].force
+	} else if !t.siv {
+		return errors.New("force belongs after an index=")
+	}
+	if *force {
+		return errors.New("force is repeated")
+	}
+	*force = true
+	return nil
+}
+
+func (t *indexTag) add(key, value string) error {
+	switch key {
+	case "norm":
+		return setOnce(&t.norm, key, value)
+	case "kind":
+		return setOnce(&t.kind, key, value)
+	}
+	dst := map[string]*int{"bits": &t.bits, "min": &t.min, "max": &t.max}[key]
+	if *dst != 0 {
+		return fmt.Errorf("%s= is repeated", key)
+	}
+	n, err := strconv.Atoi(value)
+	if err != nil || n < 1 || strconv.Itoa(n) != value {
+		return fmt.Errorf("%s=%s is no positive number", key, value)
+	}
+	*dst = n
 	return nil
 }
 

@@ -22,13 +22,14 @@ type DB interface {
 // starts. It holds that
 //
 //   - each column of the struct is there, and each index column,
-//   - sealed, index and key columns are bytea, and columns of tokens text, varchar or
-//     integers that are wide enough,
+//   - sealed, index and key columns are bytea, or bytea[] where rows have several
+//     tags, and columns of tokens text, varchar or integers that are wide enough,
 //   - a sealed column that may be NULL has a field that can hold it,
 //   - row key and scope columns have a type whose text the database keeps as it is
 //     (integer, text, varchar, uuid, bytea) and that is the field's,
 //   - the CHECKs of DDL are there under whatever name, and validated,
-//   - each index column is the first of a valid btree or hash index.
+//   - each index column, and each column with token=siv, is the first of a valid
+//     btree or hash index, or has a GIN index where it is an array.
 //
 // It reads the catalogue only, no row, and needs no right on the table.
 func (t *Table[T]) Verify(ctx context.Context, db DB) error {
@@ -43,6 +44,9 @@ func (t *Table[T]) Verify(ctx context.Context, db DB) error {
 	for _, f := range t.fields {
 		v.field(f)
 	}
+	for _, x := range t.compound() {
+		v.index(x)
+	}
 	for _, k := range t.key {
 		v.key(k, "row key")
 	}
@@ -56,7 +60,7 @@ func (t *Table[T]) Verify(ctx context.Context, db DB) error {
 type catalogue struct {
 	columns map[string]catalogueColumn
 	checks  map[string][]catalogueCheck
-	indexes map[string]bool
+	methods map[string][]string // of the indexes
 }
 
 type catalogueColumn struct {
@@ -72,6 +76,8 @@ type catalogueCheck struct {
 	Definition string
 }
 
+type catalogueIndex struct{ Column, Method string }
+
 const (
 	selectColumns = `select a.attname::text, quote_ident(a.attname),
 		coalesce(b.typname, t.typname)::text, a.attnotnull or t.typnotnull
@@ -83,17 +89,17 @@ const (
 		from pg_catalog.pg_constraint c
 		join pg_catalog.pg_attribute a on a.attrelid = c.conrelid and a.attnum = any(c.conkey)
 		where c.conrelid = pg_catalog.to_regclass($1) and c.contype = 'c'`
-	selectIndexes = `select a.attname::text
+	selectIndexes = `select a.attname::text, m.amname::text
 		from pg_catalog.pg_index i
 		join pg_catalog.pg_class k on k.oid = i.indexrelid
 		join pg_catalog.pg_am m on m.oid = k.relam
 		join pg_catalog.pg_attribute a on a.attrelid = i.indrelid and a.attnum = i.indkey[0]
 		where i.indrelid = pg_catalog.to_regclass($1) and i.indisvalid and i.indpred is null
-		and m.amname in ('btree', 'hash')`
+		and m.amname in ('btree', 'hash', 'gin')`
 )
 
 func (t *table) readCatalogue(ctx context.Context, db DB) (catalogue, error) {
-	c := catalogue{map[string]catalogueColumn{}, map[string][]catalogueCheck{}, map[string]bool{}}
+	c := catalogue{map[string]catalogueColumn{}, map[string][]catalogueCheck{}, map[string][]string{}}
 	columns, err := collect(ctx, db, selectColumns, t.name, pgx.RowToStructByPos[catalogueColumn])
 	if err != nil {
 		return c, err
@@ -102,7 +108,7 @@ func (t *table) readCatalogue(ctx context.Context, db DB) (catalogue, error) {
 	if err != nil {
 		return c, err
 	}
-	indexes, err := collect(ctx, db, selectIndexes, t.name, pgx.RowTo[string])
+	indexes, err := collect(ctx, db, selectIndexes, t.name, pgx.RowToStructByPos[catalogueIndex])
 	if err != nil {
 		return c, err
 	}
@@ -112,8 +118,8 @@ func (t *table) readCatalogue(ctx context.Context, db DB) (catalogue, error) {
 	for _, check := range checks {
 		c.checks[check.Column] = append(c.checks[check.Column], check)
 	}
-	for _, column := range indexes {
-		c.indexes[column] = true
+	for _, index := range indexes {
+		c.methods[index.Column] = append(c.methods[index.Column], index.Method)
 	}
 	return c, nil
 }
@@ -150,7 +156,10 @@ func (v *verifier) field(f *field) {
 		v.report(f.column, "a sealed column has to be bytea, it is %s", c.Type)
 	default:
 		v.nullable(c, f.sealed)
-		v.check(c, fmt.Sprintf(sealedDefinition, c.Quoted), sealedCheck(c.Quoted))
+		v.check(c, fmt.Sprintf(sealedDefinition, c.Quoted, f.sealed.leastSize()), sealedCheck(c.Quoted, f.sealed.leastSize()))
+		if f.sealed.siv != nil {
+			v.indexed(f.column, false)
+		}
 	}
 	if f.sealed != nil {
 		for _, x := range f.sealed.indexes {
@@ -204,27 +213,59 @@ func (v *verifier) token(c catalogueColumn, s *sealed) {
 }
 
 func (v *verifier) index(x *indexed) {
+	want := map[bool]string{false: "bytea", true: "_bytea"}[x.array()]
 	c, ok := v.columns[x.column]
 	switch {
 	case !ok:
-		v.report(x.column, "there is no such column: it holds the index tags of %s", x.of.column)
-	case c.Type != "bytea":
-		v.report(x.column, "an index column has to be bytea, it is %s", c.Type)
+		v.report(x.column, "there is no such column: it holds the index tags of %s", x.columns())
+	case c.Type != want:
+		v.report(x.column, "an index column has to be %s, it is %s", typeText(want), typeText(c.Type))
 	default:
-		v.check(c, fmt.Sprintf(tagDefinition, c.Quoted), tagCheck(c.Quoted))
-		if !v.indexes[x.column] {
-			v.report(x.column, "there is no valid btree or hash index on it")
-		}
+		v.check(c, x.definition(c.Quoted), x.check(c.Quoted))
+		v.indexed(x.column, x.array())
+	}
+}
+
+// columns names what is indexed.
+func (x *indexed) columns() string {
+	names := make([]string, len(x.of))
+	for i, s := range x.of {
+		names[i] = s.column
+	}
+	return strings.Join(names, ", ")
+}
+
+// typeText spells the name of a type in pg_type as SQL does.
+func typeText(name string) string {
+	if element, ok := strings.CutPrefix(name, "_"); ok {
+		return element + "[]"
+	}
+	return name
+}
+
+// indexed reports a column without an index of the database.
+func (v *verifier) indexed(column string, array bool) {
+	methods := v.methods[column]
+	switch {
+	case array && !slices.Contains(methods, "gin"):
+		v.report(column, "there is no valid GIN index on it")
+	case !array && !slices.Contains(methods, "btree") && !slices.Contains(methods, "hash"):
+		v.report(column, "there is no valid btree or hash index on it")
 	}
 }
 
 // What pg_get_constraintdef writes for the CHECKs of DDL, but for parentheses,
 // whose number depends on how often the table was dumped and restored.
-const (
-	sealedDefinition = `CHECK SUBSTRING%[1]s FROM 1 FOR 2 >= '\x0180'::bytea AND SUBSTRING%[1]s FROM 1 FOR 2 <= '\x01ff'::bytea AND octet_length%[1]s >= 33`
-	tagDefinition    = `CHECK octet_length%[1]s = 21`
-	keyDefinition    = `CHECK %[1]s IS NULL = %[2]s IS NULL AND octet_length%[2]s = 4 AND %[2]s >= '\x80000000'::bytea`
-)
+const keyDefinition = `CHECK %[1]s IS NULL = %[2]s IS NULL AND octet_length%[2]s = 4 AND %[2]s >= '\x80000000'::bytea`
+
+const sealedDefinition = `CHECK SUBSTRING%[1]s FROM 1 FOR 2 >= '\x0180'::bytea AND SUBSTRING%[1]s FROM 1 FOR 2 <= '\x01ff'::bytea AND octet_length%[1]s >= %[2]d`
+
+func (x *indexed) definition(column string) string {
+	if x.array() {
+		return fmt.Sprintf(`CHECK '\x0180'::bytea <= ALL %[1]s AND '\x0200'::bytea > ALL %[1]s AND array_position%[1]s, NULL::bytea IS NULL`, column)
+	}
+	return fmt.Sprintf("CHECK octet_length%s = %d", column, x.token.Size())
+}
 
 func (v *verifier) check(c catalogueColumn, definition, expression string) {
 	want := plainDefinition(definition)
@@ -249,7 +290,7 @@ func (v *verifier) check(c catalogueColumn, definition, expression string) {
 // plainDefinition returns a definition without parentheses and with bytea in hex,
 // whatever the connection's bytea_output.
 func plainDefinition(s string) string {
-	return strings.NewReplacer("(", "", ")", "", `'\001\200'`, `'\x0180'`, `'\001\377'`, `'\x01ff'`, `'\200\000\000\000'`, `'\x80000000'`).Replace(s)
+	return strings.NewReplacer("(", "", ")", "", `'\001\200'`, `'\x0180'`, `'\001\377'`, `'\x01ff'`, `'\002\000'`, `'\x0200'`, `'\200\000\000\000'`, `'\x80000000'`).Replace(s)
 }
 
 // keyTypes are the types of the catalogue that a key field's class stands for.

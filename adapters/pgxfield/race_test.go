@@ -1,0 +1,5 @@
+//go:build race
+
+package pgxfield_test
+
+const raceEnabled = true

@@ -41,6 +41,9 @@ var errGone = errors.New("keyring: key evicted")
 // ID returns the id of the DEK.
 func (m *Material) ID() KeyID { return m.key.ID }
 
+// Version returns the version of the DEK, 1 for the first of its target.
+func (m *Material) Version() int { return m.key.Version }
+
 // Algorithm returns the algorithm of an Encryption key, else "".
 func (m *Material) Algorithm() Algorithm { return m.key.Algorithm }
 

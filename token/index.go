@@ -349,9 +349,10 @@ func (x *Index) normalize(value []byte) ([]byte, error) {
 
 // indexKey is an index's key under one DEK.
 type indexKey struct {
-	prefix [prefixSize]byte
-	bits   int
-	states *sync.Pool // of *state
+	prefix  [prefixSize]byte
+	version int // of the DEK
+	bits    int
+	states  *sync.Pool // of *state
 }
 
 // state is a keyed HMAC, kept because keying one costs more than a tag, and
@@ -367,7 +368,7 @@ func (x *Index) newKey(m *keyring.Material, k *indexKey) error {
 	if err != nil {
 		return err
 	}
-	k.prefix, k.bits = prefixOf(m), x.cfg.Bits
+	k.prefix, k.version, k.bits = prefixOf(m), m.Version(), x.cfg.Bits
 	k.states = &sync.Pool{New: func() any { return &state{mac: hmac.New(sha256.New, key)} }}
 	return nil
 }

@@ -2,6 +2,7 @@ package token_test
 
 import (
 	"bytes"
+	"context"
 	"fmt"
 	"math/rand/v2"
 	"slices"
@@ -365,4 +366,97 @@ func TestNFKCFold(t *testing.T) {
 			t.Fatalf("%U: %+q, then %+q", r, once, twice)
 		}
 	}
+}
+
+// TestTagPair follows two columns through rotations: at each step, whatever the
+// keys that two writers know, there is a column that both fill.
+func TestTagPair(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx := t.Context()
+		store, kms := keyring.NewMemoryStore(), keyringtest.NewKMS()
+		open := func() *keyring.Keyring {
+			return keyringtest.NewKeyring(t, func(c *keyring.Config) { c.Store, c.KMS = store, []keyring.KMS{kms} })
+		}
+		kr, cold := open(), open()
+		x, other := newIndex(t, kr, "f", nil), newIndex(t, cold, "f", nil)
+		pair := func(x *token.Index) [2][]byte {
+			t.Helper()
+			p, err := x.TagPair(ctx, []byte("v"), "")
+			require.NoError(t, err)
+			return p
+		}
+		shareColumn := func(p, q [2][]byte) {
+			t.Helper()
+			require.True(t, p[0] != nil && bytes.Equal(p[0], q[0]) || p[1] != nil && bytes.Equal(p[1], q[1]))
+		}
+		rotate := func() keyring.KeyID {
+			id, err := kr.Rotate(ctx, indexTarget, keyring.RotateOptions{})
+			require.NoError(t, err)
+			return id
+		}
+		destroy := func(n int) {
+			keys, err := kr.Keys(ctx, indexTarget)
+			require.NoError(t, err)
+			_, err = kr.MarkCompromised(ctx, indexTarget, keys[n].ID)
+			require.NoError(t, err)
+			require.NoError(t, kr.Destroy(ctx, indexTarget, keys[n].ID, keyring.DestroyOptions{By: "test", Count: func(context.Context, keyring.KeyInfo) (int64, error) { return 0, nil }}))
+		}
+
+		first := pair(x)
+		require.NotNil(t, first[0])
+		require.Nil(t, first[1])
+		tag, err := x.Tag(ctx, []byte("v"), "")
+		require.NoError(t, err)
+		require.Equal(t, tag, first[0])
+		before := pair(other)
+		require.Equal(t, first, before)
+
+		second := rotate()
+		both := pair(x)
+		require.Equal(t, first[0], both[0])
+		require.Equal(t, second.Bytes(), both[1][1:5], "a pending key is written at once")
+		shareColumn(before, both)
+		time.Sleep(11 * time.Minute)
+		require.Equal(t, both, pair(x))
+		require.Equal(t, both, pair(other))
+
+		third := rotate() // before its time
+		time.Sleep(11 * time.Minute)
+		require.Equal(t, both, pair(x), "a third key waits")
+		fourth := rotate()
+		time.Sleep(2 * time.Hour)
+		destroy(0)
+		after := pair(x)
+		require.Equal(t, both[1], after[1])
+		require.Equal(t, third.Bytes(), after[0][1:5])
+		shareColumn(both, after)
+		time.Sleep(2 * time.Minute)
+		require.Equal(t, after, pair(other))
+
+		destroy(2) // the third, out of turn: the second waits for the fourth no longer than for another odd one
+		gap := pair(x)
+		require.Equal(t, both[1], gap[1])
+		require.Nil(t, gap[0], "the fourth is of the same parity")
+		shareColumn(after, gap)
+		fifth := rotate()
+		time.Sleep(11 * time.Minute)
+		gap = pair(x)
+		require.Equal(t, fifth.Bytes(), gap[0][1:5])
+		tags, err := x.Match(ctx, []byte("v"), "")
+		require.NoError(t, err)
+		require.Len(t, tags, 3)
+		require.Equal(t, fourth.Bytes(), tags[1][1:5])
+
+		for _, cfg := range []token.IndexConfig{{Bits: 64}, {Kind: token.Prefix}, {Kind: token.NGram}} {
+			_, err := newIndexOf(t, kr, "f", cfg).TagPair(ctx, []byte("value"), "")
+			require.ErrorContains(t, err, "exact with 128 bits")
+		}
+		_, err = newIndexOf(t, kr, "f", token.IndexConfig{Normalizer: token.Digits}).TagPair(ctx, []byte("secret"), "")
+		require.ErrorIs(t, err, token.ErrValue)
+		require.NoError(t, kr.Suspend(ctx, indexTarget, fifth))
+		_, err = x.TagPair(ctx, nil, "")
+		require.ErrorIs(t, err, keyring.ErrSuspended)
+		require.NoError(t, kr.Close())
+		require.NoError(t, cold.Close())
+	})
 }

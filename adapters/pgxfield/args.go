@@ -185,10 +185,11 @@ func (t *table) statement(sql string) (*statement, error) {
 		}
 	}
 	for _, x := range t.compound() {
-		named := slices.Contains(names, x.column)
-		for _, s := range x.of {
-			if named != slices.Contains(names, s.column) {
-				return nil, fmt.Errorf("@%s and @%s have to stand in the same statement, or neither", s.column, x.column)
+		for _, column := range x.tagColumns() {
+			for _, s := range x.of {
+				if slices.Contains(names, column) != slices.Contains(names, s.column) {
+					return nil, fmt.Errorf("@%s and @%s have to stand in the same statement, or neither", s.column, column)
+				}
 			}
 		}
 	}
@@ -208,6 +209,7 @@ type writer struct {
 	rowDone bool
 	out     []byte // the sealed values, one after the other
 	tokens  []madeToken
+	pairs   map[*indexed][2][]byte
 }
 
 // value returns the value of a: nil for NULL.
@@ -241,6 +243,8 @@ func (w *writer) value(a argument, own pgx.NamedArgs) (any, error) {
 	switch {
 	case a.index != nil && a.index.array():
 		return a.index.token.Tags(w.ctx, plain, at.Scope)
+	case a.index != nil && a.index.unique != "":
+		return w.pairTag(a, plain, at.Scope)
 	case a.index != nil:
 		out, err = a.index.token.AppendTag(w.ctx, w.out, plain, at.Scope)
 	case a.sealed.token != nil:
@@ -253,6 +257,30 @@ func (w *writer) value(a argument, own pgx.NamedArgs) (any, error) {
 	}
 	w.out = out
 	return out[start:len(out):len(out)], nil
+}
+
+// pairTag returns the tag of one column of a unique index, nil for NULL. Both are of
+// one moment: between two, a key could come and another one go.
+func (w *writer) pairTag(a argument, plain []byte, scope string) (any, error) {
+	pair, ok := w.pairs[a.index]
+	if !ok {
+		var err error
+		if pair, err = a.index.token.TagPair(w.ctx, plain, scope); err != nil {
+			return nil, err
+		}
+		if w.pairs == nil {
+			w.pairs = make(map[*indexed][2][]byte)
+		}
+		w.pairs[a.index] = pair
+	}
+	tag := pair[0]
+	if a.even {
+		tag = pair[1]
+	}
+	if tag == nil {
+		return nil, nil
+	}
+	return tag, nil
 }
 
 // plain returns what is sealed, or what is indexed, or null. It lives in s.

@@ -14,9 +14,9 @@ import (
 // DDL returns the statements that make the database refuse plaintext in sealed
 // columns, to be executed one by one by the owner of the table: for each sealed
 // and each index column a CHECK that only sealed values (only tags, NULL aside)
-// pass, and for each index column a btree index, or a GIN index where it is an
-// array: it has to be bytea[] for indexes of kinds prefix, suffix and ngram. The
-// table and its columns have to exist.
+// pass, and for each index column a btree index, a unique one with unique=, or a
+// GIN index where it is an array: it has to be bytea[] for indexes of kinds
+// prefix, suffix and ngram. The table and its columns have to exist.
 //
 // Format-preserving tokens look like the values that they stand for, and no CHECK
 // can tell them apart. The one on such a column refuses what is not of the
@@ -39,7 +39,7 @@ func (t *Table[T]) DDL() []string {
 			all = append(all, t.addCheck(s.column, "sealed", sealedCheck(quote(s.column), s.leastSize()))...)
 		}
 		if s.siv != nil {
-			all = append(all, t.createIndex(s.column, false))
+			all = append(all, t.createIndex(s.column, "index", ""))
 		}
 		for _, x := range s.indexes {
 			all = append(all, t.indexDDL(x)...)
@@ -62,16 +62,23 @@ func (t *table) tokenDDL(s *sealed) (all []string) {
 	return all
 }
 
-func (t *table) indexDDL(x *indexed) []string {
-	return append(t.addCheck(x.column, "tag", x.check(quote(x.column))), t.createIndex(x.column, x.array()))
+func (t *table) indexDDL(x *indexed) (all []string) {
+	what, using := "index", ""
+	switch {
+	case x.array():
+		using = "using gin "
+	case x.unique != "":
+		what = "unique index"
+	}
+	for _, column := range x.tagColumns() {
+		all = append(all, t.addCheck(column, "tag", x.check(quote(column)))...)
+		all = append(all, t.createIndex(column, what, using))
+	}
+	return all
 }
 
-func (t *table) createIndex(column string, array bool) string {
-	using := ""
-	if array {
-		using = "using gin "
-	}
-	return fmt.Sprintf("create index if not exists %s on %s %s(%s)", quote(t.objectName(column, "key")), t.name.Sanitize(), using, quote(column))
+func (t *table) createIndex(column, what, using string) string {
+	return fmt.Sprintf("create %s if not exists %s on %s %s(%s)", what, quote(t.objectName(column, "key")), t.name.Sanitize(), using, quote(column))
 }
 
 // addCheck returns the statements that add a CHECK, unless it is there.

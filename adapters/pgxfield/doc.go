@@ -25,8 +25,9 @@
 // row; name=, the logical name after a column was renamed; and any number of
 // indexes: index=, a column of its own, followed by norm= (identity, email,
 // nfkc-fold, digits, or one of Config.Normalizers), kind= (exact, prefix, suffix,
-// ngram), bits=, min=, max=, all as in token.IndexConfig, and force, without which
-// a bool is not indexed. Kinds other than exact are bytea[] columns, searched with
+// ngram), bits=, min=, max=, all as in token.IndexConfig; unique=, a second column,
+// which keeps values unique while keys are rotated (see Rotation); and force,
+// without which a bool is not indexed. Kinds other than exact are bytea[] columns, searched with
 // "&& $1". Match refuses a search that tags alone can not answer; Search takes all:
 //
 //	for c, err := range customers.Search(ctx, pool, pgxfield.SearchQuery{Column: "name", Value: "ann", Limit: 20})

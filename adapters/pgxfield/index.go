@@ -17,7 +17,16 @@ import (
 type indexed struct {
 	of     []*sealed // several of a compound index
 	column string
+	unique string // the column of the tags under keys of even versions, "" if the index is not unique
 	token  *token.Index
+}
+
+// tagColumns returns the one or two columns that hold the tags.
+func (x *indexed) tagColumns() []string {
+	if x.unique != "" {
+		return []string{x.column, x.unique}
+	}
+	return []string{x.column}
 }
 
 // array reports whether a row has several tags, so that the column is bytea[].
@@ -50,7 +59,10 @@ func (t *table) addIndex(kr *keyring.Keyring, s *sealed, logical string, it inde
 	if it.kind != "" && it.kind != string(token.Exact) && s.pg.class != "text" {
 		return fmt.Errorf("kind=%s is for text, and the type is %s", it.kind, s.pg.class)
 	}
-	x := &indexed{of: []*sealed{s}, column: it.column}
+	x := &indexed{of: []*sealed{s}, column: it.column, unique: it.unique}
+	if x.unique != "" && (config.Bits != 0 && config.Bits != 128 || config.Kind != "" && config.Kind != token.Exact) {
+		return errors.New("unique= is for kind exact with 128 bits")
+	}
 	if x.token, err = token.NewIndex(kr, logical, config); err != nil {
 		return err
 	}
@@ -71,7 +83,12 @@ func (x *indexed) sameAs(o *indexed) bool {
 
 func (t *table) addIndexed(x *indexed) error {
 	t.indexes = append(t.indexes, x)
-	return t.addName(argument{name: x.column, sealed: x.of[0], index: x})
+	for i, column := range x.tagColumns() {
+		if err := t.addName(argument{name: column, sealed: x.of[0], index: x, even: i == 1}); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // normalizer returns the normalizer that norm= names.
@@ -99,7 +116,10 @@ func (t *table) addCompound(kr *keyring.Keyring, c CompoundIndex, cfg Config) er
 	if c.Column == "" || len(c.Of) < 2 {
 		return errors.New("it needs a Column, and at least two columns in Of")
 	}
-	x := &indexed{column: c.Column}
+	x := &indexed{column: c.Column, unique: c.Unique}
+	if x.unique != "" && c.Bits != 0 && c.Bits != 128 {
+		return errors.New("a unique index has 128 bits")
+	}
 	var norms []token.Normalizer
 	for _, part := range c.Of {
 		s := t.names[part.Column].sealed
@@ -157,6 +177,7 @@ func (x *indexed) plain(s *scratch, row reflect.Value) (plain []byte, null bool,
 //
 //	where email_idx = any($1)     -- kind exact, a compound index, token=siv
 //	where name_prefixes && $1     -- kinds prefix and suffix
+//	where email_idx = any($1) or email_idx2 = any($1)    -- with unique=email_idx2
 //
 // The column is the sealed one, or, if that has several indexes, the index
 // column. v is of the field's type, a pointer to it, or another Go type that

@@ -140,6 +140,19 @@ func TestNewTableRefuses(t *testing.T) {
 		{"are 9 and 8", refuse[struct {
 			A string `db:"a" seal:"encrypt,index=x,kind=prefix,min=9"`
 		}](none{}, "t")},
+		{"unique= is for kind exact", refuse[struct {
+			A string `db:"a" seal:"encrypt,index=x,unique=y,kind=prefix"`
+		}](none{}, "t")},
+		{"unique= is for kind exact", refuse[struct {
+			A string `db:"a" seal:"encrypt,index=x,unique=y,bits=64"`
+		}](none{}, "t")},
+		{"unique= belongs after", refuse[struct {
+			A string `db:"a" seal:"encrypt,unique=y,index=x"`
+		}](none{}, "t")},
+		{"column x is there already", refuse[struct {
+			A string `db:"a" seal:"encrypt,index=x,unique=x"`
+		}](none{}, "t")},
+		{"a unique index has 128 bits", refuse[pair](none{Compound: []pgxfield.CompoundIndex{{Column: "x", Of: parts("a", "b"), Unique: "y", Bits: 64}}}, "t")},
 		{"min= belongs after", refuse[struct {
 			A string `db:"a" seal:"encrypt,min=3"`
 		}](none{}, "t")},

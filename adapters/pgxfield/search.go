@@ -160,10 +160,12 @@ func (t *table) newSearch(ctx context.Context, q SearchQuery, scope string) (*se
 	return s, s.setValues()
 }
 
+var errNoRowKey = errors.New("the table needs Config.RowKey")
+
 // searchOrder returns the columns of OrderBy and of the row key.
 func (t *table) searchOrder(orderBy []string) ([]keyColumn, error) {
 	if len(t.key) == 0 {
-		return nil, errors.New("the table needs Config.RowKey")
+		return nil, errNoRowKey
 	}
 	var order []keyColumn
 	for _, column := range orderBy {
@@ -298,18 +300,24 @@ func (s *search) args(n int) pgx.QueryRewriter {
 	}}
 }
 
-// condition is what the index column has to fulfil.
+// condition is what the index columns have to fulfil.
 func (s *search) condition() string {
-	column := quote(s.index.column)
+	format := "%s @> @%s"
 	switch {
 	case !s.index.array():
-		return fmt.Sprintf("%s = any (@%s)", column, tagsName(0))
+		format = "%s = any (@%s)"
 	case s.eachAlone():
-		return fmt.Sprintf("%s && @%s", column, tagsName(0))
+		format = "%s && @%s"
 	}
-	all := make([]string, len(s.query.Sets))
-	for i := range all {
-		all[i] = fmt.Sprintf("%s @> @%s", column, tagsName(i))
+	sets := len(s.query.Sets)
+	if s.eachAlone() {
+		sets = 1
+	}
+	var all []string
+	for _, column := range s.index.tagColumns() {
+		for i := range sets {
+			all = append(all, fmt.Sprintf(format, quote(column), tagsName(i)))
+		}
 	}
 	return strings.Join(all, " or ")
 }

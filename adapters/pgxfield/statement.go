@@ -211,6 +211,7 @@ type argument struct {
 	sealed *sealed  // set if the field is sealed
 	index  *indexed // set if the name is one of its index columns
 	keyID  bool     // set if the name is its column for key ids
+	even   bool     // set if it is the second one of a unique index
 }
 
 const (

@@ -64,6 +64,9 @@ type CompoundIndex struct {
 
 	// Bits is as in token.IndexConfig.
 	Bits int
+
+	// Unique is as unique= in tags.
+	Unique string
 }
 
 // CompoundPart is a column of a CompoundIndex.
@@ -83,6 +86,7 @@ type Table[T any] struct {
 
 // table is what Tables of one struct share.
 type table struct {
+	keyring *keyring.Keyring
 	name    pgx.Identifier
 	fields  []*field
 	sealed  []*sealed
@@ -165,7 +169,7 @@ func newTable(kr *keyring.Keyring, typ reflect.Type, name string, cfg Config) (*
 	if typ.Kind() != reflect.Struct {
 		return nil, fmt.Errorf("%s is no struct", typ)
 	}
-	t := &table{name: strings.Split(name, "."), names: make(map[string]argument), argsText: "pgxfield.Args(" + name + ")"}
+	t := &table{keyring: kr, name: strings.Split(name, "."), names: make(map[string]argument), argsText: "pgxfield.Args(" + name + ")"}
 	if len(t.name) > 2 || slices.Contains(t.name, "") || strings.ContainsRune(name, 0) {
 		return nil, errors.New(`the name has to be "table" or "schema.table"`)
 	}
@@ -343,7 +347,7 @@ func (t *Table[T]) Columns() []string {
 		}
 	}
 	for _, x := range t.compound() {
-		all = append(all, x.column)
+		all = append(all, x.tagColumns()...)
 	}
 	return all
 }
@@ -355,7 +359,7 @@ func (s *sealed) companions() (all []string) {
 		all = append(all, s.token.key)
 	}
 	for _, x := range s.indexes {
-		all = append(all, x.column)
+		all = append(all, x.tagColumns()...)
 	}
 	return all
 }

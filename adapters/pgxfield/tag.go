@@ -32,6 +32,7 @@ type indexTag struct {
 	column string
 	norm   string // "" stands for identity
 	kind   string // "" stands for exact
+	unique string // the second column, "" if the index is not unique
 	force  bool
 	numbers
 }
@@ -103,7 +104,7 @@ func (t *tag) add(word string) error {
 	case key == "index":
 		t.indexes = append(t.indexes, indexTag{column: value})
 		return nil
-	case key == "norm" || key == "kind" || key == "bits" || key == "min" || key == "max":
+	case key == "norm" || key == "kind" || key == "unique" || key == "bits" || key == "min" || key == "max":
 		if len(t.indexes) == 0 {
 			return fmt.Errorf("%s= belongs after an index=", key)
 		}
@@ -184,6 +185,8 @@ func (t *indexTag) add(key, value string) error {
 		return setOnce(&t.norm, key, value)
 	case "kind":
 		return setOnce(&t.kind, key, value)
+	case "unique":
+		return setOnce(&t.unique, key, value)
 	}
 	dst := map[string]*int{"bits": &t.bits, "min": &t.min, "max": &t.max}[key]
 	if *dst != 0 {

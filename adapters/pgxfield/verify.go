@@ -29,7 +29,8 @@ type DB interface {
 //     (integer, text, varchar, uuid, bytea) and that is the field's,
 //   - the CHECKs of DDL are there under whatever name, and validated,
 //   - each index column, and each column with token=siv, is the first of a valid
-//     btree or hash index, or has a GIN index where it is an array.
+//     btree or hash index, or has a GIN index where it is an array, or is all of a
+//     unique index with unique=.
 //
 // It reads the catalogue only, no row, and needs no right on the table.
 func (t *Table[T]) Verify(ctx context.Context, db DB) error {
@@ -60,7 +61,7 @@ func (t *Table[T]) Verify(ctx context.Context, db DB) error {
 type catalogue struct {
 	columns map[string]catalogueColumn
 	checks  map[string][]catalogueCheck
-	methods map[string][]string // of the indexes
+	indexes map[string][]catalogueIndex
 }
 
 type catalogueColumn struct {
@@ -76,7 +77,10 @@ type catalogueCheck struct {
 	Definition string
 }
 
-type catalogueIndex struct{ Column, Method string }
+type catalogueIndex struct {
+	Column, Method string
+	Unique         bool // by this column alone
+}
 
 const (
 	selectColumns = `select a.attname::text, quote_ident(a.attname),
@@ -89,7 +93,7 @@ const (
 		from pg_catalog.pg_constraint c
 		join pg_catalog.pg_attribute a on a.attrelid = c.conrelid and a.attnum = any(c.conkey)
 		where c.conrelid = pg_catalog.to_regclass($1) and c.contype = 'c'`
-	selectIndexes = `select a.attname::text, m.amname::text
+	selectIndexes = `select a.attname::text, m.amname::text, i.indisunique and i.indnkeyatts = 1
 		from pg_catalog.pg_index i
 		join pg_catalog.pg_class k on k.oid = i.indexrelid
 		join pg_catalog.pg_am m on m.oid = k.relam
@@ -99,7 +103,7 @@ const (
 )
 
 func (t *table) readCatalogue(ctx context.Context, db DB) (catalogue, error) {
-	c := catalogue{map[string]catalogueColumn{}, map[string][]catalogueCheck{}, map[string][]string{}}
+	c := catalogue{map[string]catalogueColumn{}, map[string][]catalogueCheck{}, map[string][]catalogueIndex{}}
 	columns, err := collect(ctx, db, selectColumns, t.name, pgx.RowToStructByPos[catalogueColumn])
 	if err != nil {
 		return c, err
@@ -119,7 +123,7 @@ func (t *table) readCatalogue(ctx context.Context, db DB) (catalogue, error) {
 		c.checks[check.Column] = append(c.checks[check.Column], check)
 	}
 	for _, index := range indexes {
-		c.methods[index.Column] = append(c.methods[index.Column], index.Method)
+		c.indexes[index.Column] = append(c.indexes[index.Column], index)
 	}
 	return c, nil
 }
@@ -158,7 +162,7 @@ func (v *verifier) field(f *field) {
 		v.nullable(c, f.sealed)
 		v.check(c, fmt.Sprintf(sealedDefinition, c.Quoted, f.sealed.leastSize()), sealedCheck(c.Quoted, f.sealed.leastSize()))
 		if f.sealed.siv != nil {
-			v.indexed(f.column, false)
+			v.indexed(f.column, "btree or hash", func(i catalogueIndex) bool { return i.Method != "gin" })
 		}
 	}
 	if f.sealed != nil {
@@ -213,16 +217,29 @@ func (v *verifier) token(c catalogueColumn, s *sealed) {
 }
 
 func (v *verifier) index(x *indexed) {
-	want := map[bool]string{false: "bytea", true: "_bytea"}[x.array()]
-	c, ok := v.columns[x.column]
+	want, method := "bytea", "btree or hash"
+	fits := func(i catalogueIndex) bool { return i.Method != "gin" }
 	switch {
-	case !ok:
-		v.report(x.column, "there is no such column: it holds the index tags of %s", x.columns())
-	case c.Type != want:
-		v.report(x.column, "an index column has to be %s, it is %s", typeText(want), typeText(c.Type))
-	default:
-		v.check(c, x.definition(c.Quoted), x.check(c.Quoted))
-		v.indexed(x.column, x.array())
+	case x.array():
+		want, method = "_bytea", "GIN"
+		fits = func(i catalogueIndex) bool { return i.Method == "gin" }
+	case x.unique != "":
+		method = "unique"
+		fits = func(i catalogueIndex) bool { return i.Unique }
+	}
+	for _, column := range x.tagColumns() {
+		c, ok := v.columns[column]
+		switch {
+		case !ok:
+			v.report(column, "there is no such column: it holds the index tags of %s", x.columns())
+		case c.Type != want:
+			v.report(column, "an index column has to be %s, it is %s", typeText(want), typeText(c.Type))
+		case c.NotNull && x.unique != "":
+			v.report(column, "it has to take NULL: each row has a tag in one of the two columns only, when no rotation is under way")
+		default:
+			v.check(c, x.definition(c.Quoted), x.check(c.Quoted))
+			v.indexed(column, method, fits)
+		}
 	}
 }
 
@@ -243,14 +260,10 @@ func typeText(name string) string {
 	return name
 }
 
-// indexed reports a column without an index of the database.
-func (v *verifier) indexed(column string, array bool) {
-	methods := v.methods[column]
-	switch {
-	case array && !slices.Contains(methods, "gin"):
-		v.report(column, "there is no valid GIN index on it")
-	case !array && !slices.Contains(methods, "btree") && !slices.Contains(methods, "hash"):
-		v.report(column, "there is no valid btree or hash index on it")
+// indexed reports a column without an index of the database that fits.
+func (v *verifier) indexed(column, method string, fits func(catalogueIndex) bool) {
+	if !slices.ContainsFunc(v.catalogue.indexes[column], fits) {
+		v.report(column, "there is no valid %s index on it", method)
 	}
 }
 

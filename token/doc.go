@@ -10,8 +10,9 @@
 // The tag is a blind index, byte for byte Tink's HMAC-SHA256 (RFC 2104) with a
 // tag of 128 bits: 0x01, key id (4 bytes, big endian), 16 bytes. Different values
 // collide with probability 2^-128, so a unique index on the column is exact as
-// long as one index key is in use, and with TagPair also in a rotation. Kinds Prefix, Suffix and NGram have several
-// tags for a value; Compound is an index over several values at once.
+// long as one index key is in use, and with TagPair also in a rotation. Kinds
+// Prefix, Suffix and NGram have several tags for a value; Compound is an index over
+// several values at once.
 //
 // A FormatPreserving turns a value into a token that looks like one, and back for
 // who has the key: FF1 (NIST SP 800-38G, see package ff1), for columns that take

@@ -27,9 +27,30 @@ func definitions() map[string]definition {
 		"pan-display": {build: buildPANDisplay},
 		"constant":    {params: "value", build: buildConstant},
 		"null":        {build: buildNull},
-		"shape":       {keyed: true, build: buildShape},
-		"token":       {params: "len prefix", keyed: true, build: buildToken},
-		"hash":        {params: "len", keyed: true, build: buildHash},
+
+		"shape": {keyed: true, build: buildShape},
+		"token": {params: "len prefix", keyed: true, build: buildToken},
+		"hash":  {params: "len", keyed: true, build: buildHash},
+
+		"email":  {params: "at to case", keyed: true, fallback: "shape", build: buildEmail},
+		"phone":  {params: "cc", keyed: true, fallback: "shape", build: buildPhone},
+		"pan":    {params: "keep", keyed: true, fallback: "shape", build: buildPAN},
+		"ssn":    {keyed: true, fallback: "shape", build: buildSSN},
+		"nino":   {keyed: true, fallback: "shape", build: buildNINO},
+		"iban":   {keyed: true, fallback: "shape", build: buildIBAN},
+		"format": {params: "as separators small", keyed: true, fallback: "shape", build: buildFormat},
+
+		"uuid": {keyed: true, fallback: "null", build: buildUUID},
+		"ip":   {params: "keep keep6", keyed: true, fallback: "null", build: buildIP},
+		"mac":  {keyed: true, fallback: "null", build: buildMAC},
+		"int":  {params: "lo hi", keyed: true, fallback: "null", build: buildInt},
+
+		"date":       {params: "days weeks", keyed: true, fallback: "null", build: buildDate},
+		"date-round": {params: "to", fallback: "null", build: buildDateRound},
+		"noise":      {params: "percent", keyed: true, fallback: "null", build: buildNoise},
+		"bucket":     {params: "size", fallback: "null", build: buildBucket},
+		"round":      {params: "to", fallback: "null", build: buildRound},
+		"age":        {params: "top", fallback: "null", build: buildAge},
 	}
 }
 

@@ -1,0 +1,450 @@
+package mask
+
+import (
+	"bytes"
+	"strings"
+
+	"github.com/sealfield/sealfield/internal/fpe"
+)
+
+// fpe returns the cipher of the rule's domain for a format.
+func (b *builder) fpe(notation string, o fpe.Options) *fpe.Cipher {
+	f, err := fpe.Parse(notation)
+	if err != nil {
+		b.fail("", err.Error(), "")
+		return nil
+	}
+	keys := fpe.Keys{Reserve: b.m.keys.reserve}
+	if keys.FF1, err = b.m.keys.derive(b.domain(), "ff1/"+f.String(), 32); err == nil {
+		keys.Permute, err = b.m.keys.derive(b.domain(), "permute/"+f.String(), 32)
+	}
+	var c *fpe.Cipher
+	if err == nil {
+		c, err = fpe.New(f, o, keys)
+	}
+	if err != nil {
+		b.fail("", err.Error(), "")
+	}
+	return c
+}
+
+// encipher is an engine that is a format and nothing else.
+func encipher(c *fpe.Cipher) engine {
+	return func(dst, src []byte, _ *Row) ([]byte, bool) {
+		out, err := c.Append(dst, src, false)
+		return out, err == nil
+	}
+}
+
+var dropped = fpe.Options{Separators: fpe.Drop}
+
+const separators = "where spaces and - . / ( ) are"
+
+func (b *builder) bijective(domain string, hidden float64, visible ...string) *Properties {
+	p := &b.rule.props
+	p.Bijective, p.Reversible, p.SameLength = true, true, true
+	p.Domain, p.Hidden, p.Types = domain, hidden, textTypes
+	p.Visible = append(visible, equality)
+	return p
+}
+
+func buildPAN(b *builder) {
+	notation, kept, hidden := "pan-bin6", "the first six digits", bitsOf(1e6)
+	switch b.choice("keep", "bin6", "last4", "none") {
+	case "last4":
+		notation, kept, hidden = "pan", "the last four digits", bitsOf(9e7)
+	case "none":
+		notation, kept, hidden = "[1-9][0-9]{10-17}(luhn)", "that the check digit is right", bitsOf(9e10)
+	}
+	b.rule.mask = encipher(b.fpe(notation, dropped))
+	p := b.bijective("card numbers of 13 to 19 digits (12 to 19 with keep=none) with a right check digit", hidden, kept, "the number of digits", separators)
+	p.Alphabet = "[0-9 ./()-]"
+}
+
+func buildSSN(b *builder) {
+	b.rule.mask = encipher(b.fpe("ssn", dropped))
+	p := b.bijective("social security numbers that can have been issued: not 000, 666 or 9xx, no part all zeros", bitsOf(898*99*9999), separators)
+	p.Alphabet = "[0-9 ./()-]"
+}
+
+// NINOs begin with two letters, of which seven pairs are not used (HMRC, National
+// Insurance Manual NIM39110).
+const (
+	ninoFormat = "[A-CEGHJ-PR-TW-Z][A-CEGHJ-NPR-TW-Z][0-9]{6}[A-D]"
+	ninoUnused = " BG GB KN NK NT TN ZZ "
+)
+
+func buildNINO(b *builder) {
+	c := b.fpe(ninoFormat, dropped)
+	unused := func(v []byte) bool {
+		var pair [2]byte
+		n := 0
+		for _, x := range v {
+			if 'A' <= x && x <= 'Z' && n < 2 {
+				pair[n] = x
+				n++
+			}
+		}
+		i := strings.Index(ninoUnused, string(pair[:]))
+		return i >= 0
+	}
+	b.rule.mask = capital(func(dst, src []byte, _ *Row) ([]byte, bool) {
+		if unused(src) {
+			return nil, false
+		}
+		// Cycle walking: from a number that is used, the cycle of the
+		// permutation comes back to one.
+		n := len(dst)
+		out, err := c.Append(dst, src, false)
+		for range maxWalk {
+			if err != nil || !unused(out[n:]) {
+				break
+			}
+			out, err = c.Append(out[:n], out[n:], false)
+		}
+		return out, err == nil && !unused(out[n:])
+	})
+	p := b.bijective("national insurance numbers with a prefix that is used and a suffix", bitsOf((20*19-7)*4e6), separators, "whether it is in capitals")
+	p.Alphabet = "[0-9A-Za-z ./()-]"
+}
+
+const maxWalk = 100 // each step misses with a probability of 7/380
+
+func buildIBAN(b *builder) {
+	b.rule.mask = capital(encipher(b.fpe("iban", dropped)))
+	p := b.bijective("IBANs with right check digits", bitsOf(1e11), "the country and the number of characters", "which characters are letters", separators, "whether it is in capitals")
+	p.Alphabet = "[0-9A-Za-z ./()-]"
+}
+
+// capital gives values in small letters to e in capitals and the result back in
+// small ones. It refuses values with both.
+func capital(e engine) engine {
+	return func(dst, src []byte, row *Row) ([]byte, bool) {
+		var room [maxCased]byte
+		if len(src) > len(room) {
+			return nil, false
+		}
+		v := room[:copy(room[:], src)]
+		lower, upper := upperCase(v)
+		if lower && upper {
+			return nil, false
+		}
+		n := len(dst)
+		out, ok := e(dst, v, row)
+		if ok && lower {
+			lowerCase(out[n:])
+		}
+		return out, ok
+	}
+}
+
+const maxCased = 96 // characters; IBANs have 34
+
+// upperCase changes v and says which letters it had.
+func upperCase(v []byte) (lower, upper bool) {
+	for i, c := range v {
+		switch {
+		case 'a' <= c && c <= 'z':
+			lower = true
+			v[i] = c - 'a' + 'A'
+		case 'A' <= c && c <= 'Z':
+			upper = true
+		}
+	}
+	return lower, upper
+}
+
+func lowerCase(v []byte) {
+	for i, c := range v {
+		if 'A' <= c && c <= 'Z' {
+			v[i] = c - 'A' + 'a'
+		}
+	}
+}
+
+func buildUUID(b *builder) {
+	c := b.fpe("[0-9a-f]{12}<[0-9a-f]>[0-9a-f]{3}<[0-9a-f]>[0-9a-f]{15}", fpe.Options{})
+	b.rule.mask = hexadecimal(c, "-{}", 32, 32)
+	p := b.bijective("UUIDs in hexadecimal, whatever their version", 120, "version and variant (two hex digits)", "spelling")
+	p.Types, p.Alphabet = append([]string{"uuid"}, textTypes...), "[0-9A-Fa-f{}-]"
+}
+
+func buildMAC(b *builder) {
+	c := b.fpe("<[0-9a-f]{6}>[0-9a-f]{6-10}", fpe.Options{})
+	b.rule.mask = hexadecimal(c, ":-.", 12, 16)
+	p := b.bijective("MAC addresses of 12 or 16 hex digits", 24, "the manufacturer (OUI)", "spelling")
+	p.Types, p.Alphabet = append([]string{"macaddr", "macaddr8"}, textTypes...), "[0-9A-Fa-f:.-]"
+}
+
+// hexadecimal is an engine for one or the other number of hex digits with separators,
+// which stay where they are. Letters are small ones in the result, unless the value
+// has capitals only.
+func hexadecimal(c *fpe.Cipher, separators string, n1, n2 int) engine {
+	return func(dst, src []byte, _ *Row) ([]byte, bool) {
+		var room, outRoom [32]byte
+		digits := room[:0]
+		for _, x := range src {
+			switch {
+			case strings.IndexByte(separators, x) >= 0:
+			case len(digits) == len(room), !isDigit(x) && (x|0x20 < 'a' || x|0x20 > 'f'):
+				return nil, false
+			default:
+				digits = append(digits, x)
+			}
+		}
+		if len(digits) != n1 && len(digits) != n2 || len(src) > 2*len(room) {
+			return nil, false
+		}
+		lower, upper := upperCase(digits)
+		lowerCase(digits)
+		out, err := c.Append(outRoom[:0], digits, false)
+		if err != nil {
+			return nil, false
+		}
+		if upper && !lower {
+			upperCase(out)
+		}
+		for _, x := range src {
+			if strings.IndexByte(separators, x) < 0 {
+				x, out = out[0], out[1:]
+			}
+			dst = append(dst, x)
+		}
+		return dst, true
+	}
+}
+
+func buildFormat(b *builder) {
+	o := fpe.Options{Permute: b.choice("small", "refuse", "permute") == "permute"}
+	switch b.choice("separators", "reject", "keep", "drop") {
+	case "keep":
+		o.Separators = fpe.Keep
+	case "drop":
+		o.Separators = fpe.Drop
+	}
+	notation := b.text("as", "")
+	f, err := fpe.Parse(notation)
+	if err != nil {
+		b.fail("as", err.Error(), "")
+		return
+	}
+	if o.Permute && f.Keeps() {
+		b.fail("small", "a format that keeps something would need a table for each thing that is kept", "encipher all of it")
+	}
+	if err := f.Allows(o); err != nil {
+		b.fail("as", err.Error(), "make the domain larger, or write small=permute: tables instead of FF1")
+		return
+	}
+	b.rule.mask = encipher(b.fpe(notation, o))
+	p := b.bijective("values of the format", f.Bits(), "the number of characters")
+	if f.Keeps() {
+		p.Visible = append(p.Visible, "what the format keeps, and the class of characters in classes with parts")
+	}
+	if o.Separators != fpe.Reject {
+		p.Visible = append(p.Visible, separators)
+	}
+	switch {
+	case strings.HasPrefix(notation, "date:"):
+		p.Types = append([]string{"date"}, textTypes...)
+	case strings.HasPrefix(notation, "int:"):
+		p.SameLength = false
+	}
+}
+
+// buildRange is a range of fpe. A small one is permuted by a table.
+func buildRange(b *builder, notation string) {
+	o := fpe.Options{Permute: true}
+	f, err := fpe.Parse(notation)
+	if err == nil {
+		err = f.Allows(o)
+	}
+	if err != nil {
+		b.fail("", err.Error(), "")
+		return
+	}
+	b.rule.mask = encipher(b.fpe(notation, o))
+	b.bijective("", f.Bits())
+}
+
+// phone keeps the country calling code and the first digit after it, which tells
+// in many countries a mobile number from others; of numbers of the North American
+// plan it keeps the plan: area code and exchange are from 200 to 999 and not N11.
+type phone struct {
+	home                   string // calling code of numbers without +, or empty
+	american, other, local *fpe.Cipher
+}
+
+const (
+	noService    = "(200-999!211!311!411!511!611!711!811!911)"
+	maxPhone     = 18 // digits: 15 and a prefix
+	phoneSpaces  = " -./()"
+	minNational  = 5
+	maxSeparated = 64 // bytes of a value
+)
+
+func buildPhone(b *builder) {
+	small := fpe.Options{Permute: true}
+	ph := &phone{
+		home:     b.text("cc", ""),
+		american: b.fpe("+1"+noService+noService+"[0-9]{4}", fpe.Options{}),
+		other:    b.fpe("+(cc)<[0-9]>[0-9]{4-13}", small),
+		local:    b.fpe("<[1-9]>[0-9]{4-13}", small),
+	}
+	if strings.Trim(ph.home, "0123456789") != "" || len(ph.home) > 3 || strings.HasPrefix(ph.home, "0") {
+		b.fail("cc", "is no country calling code", "write its digits, without +")
+	}
+	b.rule.mask = ph.mask
+	p := b.bijective("phone numbers with + and country, or national ones", bitsOf(1e4),
+		"the country calling code and the first digit after it, or the first digit; of +1 nothing but that", "the number of digits", separators)
+	p.Alphabet = "[0-9+ ./()-]"
+}
+
+func (ph *phone) mask(dst, src []byte, _ *Row) ([]byte, bool) {
+	var room, outRoom [maxPhone + 4]byte
+	digits, plus, ok := phoneDigits(room[:0], src)
+	if !ok {
+		return nil, false
+	}
+	// skip digits stay as they are, and prefix stands for them.
+	skip, prefix := 0, ""
+	switch {
+	case plus:
+		prefix = "+"
+	case ph.home == "":
+		for skip < 2 && digits[skip] == '0' {
+			skip++
+		}
+	default:
+		prefix = "+" + ph.home // of at most 4 bytes, on the stack
+		switch {
+		case ph.home == "1" && len(digits) == 11 && digits[0] == '1':
+			skip = 1
+		case ph.home != "1" && ph.home != "39" && digits[0] == '0': // in Italy the 0 belongs to the number
+			skip = 1
+		}
+	}
+	var number [maxPhone + 4]byte
+	v := append(append(number[:0], prefix...), digits[skip:]...)
+	c := ph.other
+	switch {
+	case prefix == "":
+		c = ph.local
+	case v[1] == '1':
+		c = ph.american
+	}
+	out, err := c.Append(outRoom[:0], v, false)
+	if err != nil {
+		return nil, false
+	}
+	copy(digits[skip:], out[len(prefix):])
+	for _, x := range src {
+		if isDigit(x) {
+			x, digits = digits[0], digits[1:]
+		}
+		dst = append(dst, x)
+	}
+	return dst, true
+}
+
+// phoneDigits appends the digits of a number and says whether they follow a +.
+func phoneDigits(dst, src []byte) (digits []byte, plus, ok bool) {
+	if len(src) > maxSeparated {
+		return nil, false, false
+	}
+	for _, x := range src {
+		switch {
+		case isDigit(x) && len(dst) < maxPhone:
+			dst = append(dst, x)
+		case x == '+' && !plus && len(dst) == 0:
+			plus = true
+		case strings.IndexByte(phoneSpaces, x) < 0:
+			return nil, false, false
+		}
+	}
+	return dst, plus, len(dst) >= minNational
+}
+
+func buildEmail(b *builder) {
+	e := &email{at: b.choice("at", "hash", "keep", "map"), to: b.text("to", ""), fold: b.choice("case", "exact", "fold") == "fold"}
+	if (e.at == "map") != (e.to != "") {
+		b.fail("to", "at=map and to= belong together", "write at=map,to=example.com")
+	}
+	if e.to != "" && !validHost([]byte(e.to)) {
+		b.fail("to", "is no domain", "")
+	}
+	f := b.prf("email/1")
+	b.rule.mask = func(dst, src []byte, _ *Row) ([]byte, bool) {
+		at := bytes.LastIndexByte(src, '@')
+		var room [maxAddress]byte
+		if at < 1 || len(src) > maxAddress || !validLocal(src[:at]) || !validHost(src[at+1:]) {
+			return nil, false
+		}
+		v := room[:copy(room[:], src)]
+		lowerCase(v[at+1:])
+		if e.fold {
+			lowerCase(v)
+		}
+		host := v[at+1:]
+		s := f.Start(v)
+		dst = append(appendDigits(dst, s, base32, 16), '@')
+		s.End()
+		switch e.at {
+		case "keep":
+			return append(dst, src[at+1:]...), true
+		case "map":
+			return append(dst, e.to...), true
+		}
+		s = f.Start(host)
+		dst = append(appendDigits(dst, s, base32, 8), ".example"...)
+		s.End()
+		return dst, true
+	}
+	p := &b.rule.props
+	p.Domain, p.Hidden, p.results, p.Types = "addresses of at most 320 bytes, with @ and without spaces", unbounded, 80, textTypes
+	switch e.at {
+	case "hash":
+		p.MaxLen = 16 + 1 + 8 + len(".example")
+		p.Visible = []string{"which addresses are of one domain", equality}
+	case "map":
+		p.MaxLen = 16 + 1 + len(e.to)
+		p.Visible = []string{equality}
+	default:
+		p.MaxLen = 16 + 1 + 255
+		p.Visible = []string{"the domain", equality}
+	}
+}
+
+type email struct {
+	at, to string
+	fold   bool
+}
+
+const maxAddress = 64 + 1 + 255 // RFC 5321, 4.5.3.1
+
+// validLocal wants what has no spaces, controls or @; it may be UTF-8 (RFC 6531).
+func validLocal(v []byte) bool {
+	for _, c := range v {
+		if c <= ' ' || c == 0x7f || c == '@' {
+			return false
+		}
+	}
+	return len(v) > 0 && len(v) <= 64
+}
+
+// validHost wants labels of letters, digits, hyphens and UTF-8.
+func validHost(v []byte) bool {
+	label := 0
+	for _, c := range v {
+		switch {
+		case c == '.' && label == 0:
+			return false
+		case c == '.':
+			label = 0
+		case isDigit(c), 'a' <= c|0x20 && c|0x20 <= 'z', c == '-' && label > 0, c >= 0x80:
+			label++
+		default:
+			return false
+		}
+	}
+	return label > 0 && len(v) <= 255
+}

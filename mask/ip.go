@@ -1,0 +1,201 @@
+package mask
+
+import (
+	"crypto/aes"
+	"crypto/cipher"
+	"encoding/binary"
+	"net/netip"
+	"strconv"
+	"sync"
+)
+
+// buildIP is Crypto-PAn (Xu, Fan, Ammar, Moon: Prefix-Preserving IP Address
+// Anonymization, ICNP 2002): a bit is flipped or not by what AES-128 says of the bits
+// before it, so that addresses that share a prefix of n bits share one of n bits
+// afterwards. For IPv6 it is the same with 128 bits.
+func buildIP(b *builder) {
+	keep4, keep6 := int(b.number("keep", 0, 0, 31)), int(b.number("keep6", 0, 0, 127))
+	key, err := b.m.keys.derive(b.domain(), "cryptopan/1", 32)
+	var pan *cryptoPAn
+	if err == nil {
+		pan, err = newCryptoPAn(key)
+	}
+	if err != nil {
+		b.fail("", err.Error(), "")
+		return
+	}
+	b.rule.mask = func(dst, src []byte, _ *Row) ([]byte, bool) {
+		a, ok := parseAddress(src)
+		if !ok {
+			return nil, false
+		}
+		keep := keep6
+		if a.size == 4 {
+			keep = keep4
+		}
+		bits := 8 * a.size
+		if a.prefix >= 0 && a.isNetwork() {
+			bits = a.prefix
+		}
+		pan.crypt(a.bytes[:a.size], keep, bits)
+		return a.append(dst), true
+	}
+	p := b.bijective("IPv4 and IPv6 addresses without a zone, with or without a prefix length", float64(min(32-keep4, 128-keep6)),
+		"which addresses share how long a prefix", "the prefix length after /")
+	if keep4 > 0 {
+		p.Visible = append(p.Visible, "the first "+strconv.Itoa(keep4)+" bits of IPv4")
+	}
+	if keep6 > 0 {
+		p.Visible = append(p.Visible, "the first "+strconv.Itoa(keep6)+" bits of IPv6")
+	}
+	p.SameLength, p.MaxLen, p.Alphabet = false, len("ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff/128"), "[0-9a-f.:/]"
+	p.Types = append([]string{"inet", "cidr"}, textTypes...)
+}
+
+type cryptoPAn struct{ pool sync.Pool } // of *panState; its New has the key
+
+type panState struct {
+	block        cipher.Block
+	pad, in, out [aes.BlockSize]byte
+}
+
+// newCryptoPAn takes an AES-128 key and, after it, the secret of the padding.
+func newCryptoPAn(key []byte) (*cryptoPAn, error) {
+	block, err := aes.NewCipher(key[:16])
+	if err != nil {
+		return nil, err
+	}
+	var pad [aes.BlockSize]byte
+	block.Encrypt(pad[:], key[16:])
+	p := &cryptoPAn{}
+	p.pool.New = func() any { return &panState{block: block, pad: pad} }
+	return p, nil
+}
+
+// crypt changes the bits from..to-1 of an address of 4 or 16 bytes.
+func (p *cryptoPAn) crypt(address []byte, from, to int) {
+	s := p.pool.Get().(*panState)
+	defer p.pool.Put(s)
+	var hi, lo uint64 // the address from the top
+	if len(address) == 4 {
+		hi = uint64(binary.BigEndian.Uint32(address)) << 32
+	} else {
+		hi, lo = binary.BigEndian.Uint64(address), binary.BigEndian.Uint64(address[8:])
+	}
+	padHi, padLo := binary.BigEndian.Uint64(s.pad[:]), binary.BigEndian.Uint64(s.pad[8:])
+	var flipHi, flipLo uint64
+	for i := from; i < to; i++ {
+		maskHi, maskLo := prefixMask(i)
+		binary.BigEndian.PutUint64(s.in[:], hi&maskHi|padHi&^maskHi)
+		binary.BigEndian.PutUint64(s.in[8:], lo&maskLo|padLo&^maskLo)
+		s.block.Encrypt(s.out[:], s.in[:])
+		flip := uint64(s.out[0] >> 7)
+		if i < 64 {
+			flipHi |= flip << (63 - i)
+		} else {
+			flipLo |= flip << (127 - i)
+		}
+	}
+	if len(address) == 4 {
+		binary.BigEndian.PutUint32(address, uint32((hi^flipHi)>>32))
+		return
+	}
+	binary.BigEndian.PutUint64(address, hi^flipHi)
+	binary.BigEndian.PutUint64(address[8:], lo^flipLo)
+}
+
+// prefixMask has the first n of 128 bits set.
+func prefixMask(n int) (hi, lo uint64) {
+	if n < 64 {
+		return ^(^uint64(0) >> n), 0
+	}
+	return ^uint64(0), ^(^uint64(0) >> (n - 64))
+}
+
+// address is an IP address, or a network.
+type address struct {
+	bytes  [16]byte
+	size   int  // 4 or 16
+	mapped bool // an IPv4 address written as ::ffff:1.2.3.4
+	prefix int  // the number after /, or -1
+}
+
+const maxIP = 64 // bytes of a value
+
+func parseAddress(v []byte) (a address, ok bool) {
+	if len(v) > maxIP {
+		return a, false
+	}
+	a.prefix = -1
+	for i, c := range v {
+		if c == '/' {
+			if a.prefix, ok = decimalDigits(v[i+1:]); !ok || len(v)-i > 4 || v[i+1] == '0' && len(v)-i > 2 {
+				return a, false
+			}
+			v = v[:i]
+			break
+		}
+	}
+	if a.parse4(v) {
+		return a, a.prefix <= 32
+	}
+	// This allocates: netip reads strings.
+	ip, err := netip.ParseAddr(string(v))
+	if err != nil || !ip.Is6() || ip.Zone() != "" {
+		return a, false
+	}
+	a.bytes, a.size = ip.As16(), 16
+	if a.mapped = ip.Is4In6(); a.mapped {
+		if a.prefix >= 0 {
+			return a, false
+		}
+		a.size = 4
+		copy(a.bytes[:], a.bytes[12:])
+	}
+	return a, a.prefix <= 128
+}
+
+func (a *address) parse4(v []byte) bool {
+	part, digits, n := 0, 0, 0
+	for i := 0; i <= len(v); i++ {
+		switch {
+		case i == len(v) || v[i] == '.':
+			if digits == 0 || part > 3 || n > 255 {
+				return false
+			}
+			a.bytes[part] = byte(n)
+			part, digits, n = part+1, 0, 0
+		case !isDigit(v[i]) || digits == 3 || digits == 1 && n == 0:
+			return false
+		default:
+			n, digits = 10*n+int(v[i]-'0'), digits+1
+		}
+	}
+	a.size = 4
+	return part == 4
+}
+
+// isNetwork reports whether all bits after the prefix are zero.
+func (a *address) isNetwork() bool {
+	for i := a.prefix; i < 8*a.size; i++ {
+		if a.bytes[i/8]>>(7-i%8)&1 != 0 {
+			return false
+		}
+	}
+	return true
+}
+
+func (a *address) append(dst []byte) []byte {
+	switch {
+	case a.mapped:
+		dst = netip.AddrFrom4([4]byte(a.bytes[:4])).AppendTo(append(dst, "::ffff:"...))
+	case a.size == 4:
+		dst = netip.AddrFrom4([4]byte(a.bytes[:4])).AppendTo(dst)
+	default:
+		dst = netip.AddrFrom16(a.bytes).AppendTo(dst)
+	}
+	if a.prefix >= 0 {
+		dst = strconv.AppendInt(append(dst, '/'), int64(a.prefix), 10)
+	}
+	return dst
+}

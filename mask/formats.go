@@ -48,19 +48,6 @@ func (b *builder) bijective(domain string, hidden float64, visible ...string) *P
 	return p
 }
 
-func buildPAN(b *builder) {
-	notation, kept, hidden := "pan-bin6", "the first six digits", bitsOf(1e6)
-	switch b.choice("keep", "bin6", "last4", "none") {
-	case "last4":
-		notation, kept, hidden = "pan", "the last four digits", bitsOf(9e7)
-	case "none":
-		notation, kept, hidden = "[1-9][0-9]{10-17}(luhn)", "that the check digit is right", bitsOf(9e10)
-	}
-	b.rule.mask = encipher(b.fpe(notation, dropped))
-	p := b.bijective("card numbers of 13 to 19 digits (12 to 19 with keep=none) with a right check digit", hidden, kept, "the number of digits", separators)
-	p.Alphabet = "[0-9 ./()-]"
-}
-
 func buildSSN(b *builder) {
 	b.rule.mask = encipher(b.fpe("ssn", dropped))
 	p := b.bijective("social security numbers that can have been issued: not 000, 666 or 9xx, no part all zeros", bitsOf(898*99*9999), separators)
@@ -337,13 +324,7 @@ func (ph *phone) mask(dst, src []byte, _ *Row) ([]byte, bool) {
 		return nil, false
 	}
 	copy(digits[skip:], out[len(prefix):])
-	for _, x := range src {
-		if isDigit(x) {
-			x, digits = digits[0], digits[1:]
-		}
-		dst = append(dst, x)
-	}
-	return dst, true
+	return appendSeparated(dst, src, digits), true
 }
 
 // phoneDigits appends the digits of a number and says whether they follow a +.

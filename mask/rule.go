@@ -35,8 +35,8 @@ var (
 // error, as it is where the rule makes NULL of a value. An empty src stays empty.
 //
 // The row is what the rules of one row share; most rules do without and take nil.
-// Append keeps nothing, and allocates nothing if dst has room, but for the rules
-// text, json, array and hstore. dst must not overlap src.
+// Append keeps nothing. It allocates nothing if dst has room and the rule can parse
+// the value, which must not be an IPv6 address. dst must not overlap src.
 func (r *Rule) Append(dst, src []byte, row *Row) ([]byte, error) {
 	if src == nil {
 		return nil, nil

@@ -31,8 +31,8 @@ func TestFormats(t *testing.T) {
 		{"phone,cc=1", "(212) 555-0100", `^\([2-9]\d{2}\) [2-9]\d{2}-\d{4}$`},
 		{"phone,cc=1", "1-212-555-0100", `^1-[2-9]\d{2}-[2-9]\d{2}-\d{4}$`},
 		{"pan", "4111-1111-1111-1111", `^4111-11\d\d-\d{4}-\d{4}$`},
-		{"pan,keep=last4", "4111 1111 1111 1111", `^[1-9]\d{3} \d{4} \d{4} 1111$`},
-		{"pan,keep=none", "4111111111111111", `^[1-9]\d{15}$`},
+		{"pan,keep=last4", "4111 1111 1111 1111", `^4\d{3} \d{4} \d{4} 1111$`},
+		{"pan,keep=first", "4111111111111111", `^4\d{15}$`},
 		{"ssn", "123-45-6789", `^\d{3}-\d\d-\d{4}$`},
 		{"nino", "AB 12 34 56 C", `^[A-Z]{2} \d\d \d\d \d\d [A-D]$`},
 		{"nino", "ab123456c", `^[a-z]{2}\d{6}[a-d]$`},
@@ -107,7 +107,7 @@ func TestFallbacks(t *testing.T) {
 
 // TestCheckDigits has many values of which each result has right check digits.
 func TestCheckDigits(t *testing.T) {
-	for _, rule := range []string{"pan", "pan,keep=last4", "pan,keep=none"} {
+	for _, rule := range []string{"pan", "pan,keep=last4", "pan,keep=first"} {
 		r := newRule(t, fixed(), rule)
 		for i := range 20_000 {
 			value := luhnComplete(fmt.Sprintf("4%0*d", 11+i%7, i*7919))
@@ -324,13 +324,15 @@ func TestDistinct(t *testing.T) {
 	}{
 		{"pan", func(dst []byte, i int) []byte { return append(dst, luhnComplete(fmt.Sprintf("411111%09d", i))...) }},
 		{"pan,keep=last4", func(dst []byte, i int) []byte { return append(dst, luhnComplete(fmt.Sprintf("4%014d", i))...) }},
-		{"pan,keep=none", func(dst []byte, i int) []byte { return append(dst, luhnComplete(fmt.Sprintf("4%014d", i))...) }},
+		{"pan,keep=first", func(dst []byte, i int) []byte { return append(dst, luhnComplete(fmt.Sprintf("4%014d", i))...) }},
 		{"ssn", func(dst []byte, i int) []byte {
 			return fmt.Appendf(dst, "%03d%02d%04d", 1+i/9999/99, 1+i/9999%99, 1+i%9999)
 		}},
 		{"nino", func(dst []byte, i int) []byte { return fmt.Appendf(dst, "AB%06dC", i) }},
 		{"iban", func(dst []byte, i int) []byte { return append(dst, ibanComplete("NO", fmt.Sprintf("%011d", i))...) }},
-		{"phone", func(dst []byte, i int) []byte { return fmt.Appendf(dst, "+1%d%d%04d", 212+i/500_000, 512+i/10_000%50, i%10_000) }},
+		{"phone", func(dst []byte, i int) []byte {
+			return fmt.Appendf(dst, "+1%d%d%04d", 212+i/500_000, 512+i/10_000%50, i%10_000)
+		}},
 		{"phone", func(dst []byte, i int) []byte { return fmt.Appendf(dst, "+49151%07d", i) }},
 		{"uuid", func(dst []byte, i int) []byte { return fmt.Appendf(dst, "00000000-0000-4000-8000-%012x", i) }},
 		{"mac", func(dst []byte, i int) []byte {
@@ -396,7 +398,7 @@ func TestFormatErrors(t *testing.T) {
 		"email,to=example.com":  "mask: to: at=map and to= belong together; write at=map,to=example.com",
 		"email,at=map,to=a..b":  "mask: to: is no domain",
 		"email,at=hsh":          `mask: at: "hsh" is none of hash, keep, map; did you mean "hash"?`,
-		"pan,keep=both":         `mask: keep: "both" is none of bin6, last4, none; there are: bin6, last4, none`,
+		"pan,keep=both":         "mask: keep: first six and last four together leave 100,000 numbers of 16 digits; use bin6 or last4, or pan-display for people",
 		"phone,cc=+49":          "mask: cc: is no country calling code; write its digits, without +",
 		"date,days=0":           `mask: days: "0" is no number from 1 to 36500`,
 		"date,days=6,weeks=yes": "mask: days: is less than a week",

@@ -118,16 +118,32 @@ type builder struct {
 // Rules with a key take domain=, which defaults to the name of the rule. Rules that
 // parse take fallback=: shape (another text of the same shape), redact (***), null,
 // or error; the default is shape for text and null for the rest. The rules, with
-// parameters and their defaults:
+// parameters and their defaults, those without a key marked by *:
 //
+//	email,at=hash,case=exact       16 characters @ a domain below .example; at=keep keeps the
+//	                               domain, at=map,to= gives all one; case=fold joins ANN and ann
+//	phone,cc=                      calling code and first digit stay; +1 stays valid; cc= is
+//	                               the country of numbers without +
+//	pan,keep=bin6                  card number, right check digit; or last4, or first
+//	ssn, nino, iban                as they can have been issued, with right check digits
+//	uuid, mac, ip,keep=0,keep6=0   version, manufacturer; equal prefixes become equal prefixes
+//	int,lo=1,hi=2147483647         a permutation of that range, for keys
+//	format,as=,separators=reject,small=refuse
+//	                               a permutation of the values of a format: pan, ssn,
+//	                               date:LO..HI, or a notation such as [A-Z]{2}[0-9]{7}
+//	date,days=365,weeks=no         shifted by up to so many days, all of a subject alike
+//	date-round,to=year *           the first day of the year or month
+//	noise,percent=10               up to so much more or less, for a value always the same
+//	bucket,size= *  round,to= *    down to, or to the nearest, multiple
+//	age,top=90 *                   ages from top on are top
 //	shape                          letters and digits become others, all else stays
 //	token,len=16,prefix=           prefix and len characters of base32: 5 bits each
-//	hash,len=32                    hex digits: 4 bits each
-//	redact                         ***
-//	partial,first=0,last=0         as Keep
-//	pan-display                    as PAN
-//	constant,value=                the value
-//	null                           NULL
+//	hash,len=32                    hex digits: 4 bits each, 128 at most
+//	redact *                       ***
+//	partial,first=0,last=0 *       as Keep
+//	pan-display *                  as PAN
+//	constant,value= *              the value
+//	null *                         NULL
 func (m *Masker) Rule(text string) (*Rule, error) {
 	s, err := parseSpec(text, 0, "")
 	if err != nil {

@@ -227,7 +227,7 @@ func TestProperties(t *testing.T) {
 			if p.Alphabet != "" {
 				require.Regexp(t, "^"+p.Alphabet+"*$", out, text)
 			}
-			if p.Keyed && p.Hidden > 20 {
+			if p.Keyed && p.Hidden > 20 && (p.Bijective || p.Collisions(2) < 1e-4) {
 				require.NotEqual(t, out, apply(t, newRule(t, other, text), value), "%s of %q", text, value)
 			}
 			if !p.Keyed {

@@ -6,6 +6,7 @@ import (
 	"unicode"
 	"unicode/utf8"
 
+	"github.com/sealfield/sealfield/internal/dict"
 	"github.com/sealfield/sealfield/internal/prf"
 )
 
@@ -39,6 +40,16 @@ func definitions() map[string]definition {
 		"nino":   {keyed: true, fallback: "shape", build: buildNINO},
 		"iban":   {keyed: true, fallback: "shape", build: buildIBAN},
 		"format": {params: "as separators small", keyed: true, fallback: "shape", build: buildFormat},
+
+		"given":    {params: "by locale", keyed: true, domain: "person", build: buildPerson(func(*dict.Locale) string { return "{g}" }, true)},
+		"surname":  {params: "by locale", keyed: true, domain: "person", build: buildPerson(func(*dict.Locale) string { return "{f}" }, true)},
+		"name":     {params: "by locale", keyed: true, domain: "person", build: buildPerson(func(l *dict.Locale) string { return l.NameTemplate }, true)},
+		"street":   {params: "by locale", keyed: true, domain: "person", build: buildPerson(func(l *dict.Locale) string { return l.StreetTemplate }, false)},
+		"city":     {params: "by locale", keyed: true, domain: "person", build: buildPerson(func(*dict.Locale) string { return "{c}" }, false)},
+		"region":   {params: "by locale", keyed: true, domain: "person", build: buildPerson(func(*dict.Locale) string { return "{r}" }, false)},
+		"postcode": {params: "by locale", keyed: true, domain: "person", build: buildPerson(func(*dict.Locale) string { return "{p}" }, false)},
+		"country":  {params: "by locale", keyed: true, domain: "person", build: buildPerson(func(*dict.Locale) string { return "{y}" }, false)},
+		"address":  {params: "by locale", keyed: true, domain: "person", build: buildPerson(func(l *dict.Locale) string { return l.AddressTemplate }, false)},
 
 		"uuid": {keyed: true, fallback: "null", build: buildUUID},
 		"ip":   {params: "keep keep6", keyed: true, fallback: "null", build: buildIP},

@@ -1,6 +1,7 @@
 package mask
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"slices"
@@ -99,6 +100,7 @@ func (s *spec) String() string {
 type definition struct {
 	params   string // beside domain and fallback, separated by spaces
 	keyed    bool   // has a domain
+	domain   string // the default, if it is not the rule's name
 	fallback string // the default, or empty if all values can be parsed
 	inner    bool   // may have of= or paths
 	build    func(b *builder)
@@ -107,6 +109,7 @@ type definition struct {
 // builder makes one rule.
 type builder struct {
 	m    *Masker
+	def  definition
 	spec *spec
 	rule *Rule
 	err  *SpecError
@@ -115,7 +118,7 @@ type builder struct {
 // Rule returns the rule that the text describes: a name and parameters,
 // "email,domain=customer.email". An error is a *SpecError.
 //
-// Rules with a key take domain=, which defaults to the name of the rule. Rules that
+// Rules with a key take domain=, which defaults to the name of the rule, or to person. Rules that
 // parse take fallback=: shape (another text of the same shape), redact (***), null,
 // or error; the default is shape for text and null for the rest. The rules, with
 // parameters and their defaults, those without a key marked by *:
@@ -126,6 +129,11 @@ type builder struct {
 //	                               the country of numbers without +
 //	pan,keep=bin6                  card number, right check digit; or last4, or first
 //	ssn, nino, iban                as they can have been issued, with right check digits
+//	given, surname, name,locale=auto,by=value
+//	                               of person, in the script that the value has; by=subject
+//	                               gives all rows of a subject one name
+//	street, city, region, postcode, country, address,locale=en,by=subject
+//	                               of person, and all of one place
 //	uuid, mac, ip,keep=0,keep6=0   version, manufacturer; equal prefixes become equal prefixes
 //	int,lo=1,hi=2147483647         a permutation of that range, for keys
 //	format,as=,separators=reject,small=refuse
@@ -162,7 +170,7 @@ func (m *Masker) compile(s *spec) (*Rule, *SpecError) {
 	if !ok {
 		return nil, s.fail("", fmt.Sprintf("there is no rule %q", s.name), suggest(s.name, slices.Sorted(maps.Keys(all))))
 	}
-	b := &builder{m: m, spec: s, rule: &Rule{text: s.String(), fallbacks: new(atomic.Uint64)}}
+	b := &builder{m: m, def: d, spec: s, rule: &Rule{text: s.String(), fallbacks: new(atomic.Uint64)}}
 	b.checkParams(d)
 	if b.err == nil {
 		b.rule.props = Properties{Keyed: d.keyed, Deterministic: true}
@@ -208,7 +216,9 @@ func (b *builder) fail(param, reason, suggestion string) {
 	}
 }
 
-func (b *builder) domain() string { return b.text("domain", b.spec.name) }
+func (b *builder) domain() string {
+	return b.text("domain", cmp.Or(b.def.domain, b.spec.name))
+}
 
 // text returns a parameter.
 func (b *builder) text(param, standard string) string {

@@ -7,6 +7,7 @@ var allRules = []string{
 	"redact", "partial,first=2,last=2", "pan-display", "constant,value=x", "shape", "token", "token,len=8,prefix=c_", "hash", "hash,len=64",
 	"email", "email,at=keep", "email,at=map,to=test.example,case=fold", "phone", "phone,cc=49", "phone,cc=1", "phone,cc=39", "pan", "pan,keep=last4", "pan,keep=first",
 	"ssn", "nino", "iban", "format,as=[A-Z]{2}[0-9]{7}", "format,as=[0-9]{3-5},small=permute", "format,as=<[A-Z]{2}>[0-9|A-Z]{8},separators=drop",
+	"given", "surname", "name", "name,by=subject", "street", "city", "region", "postcode", "country", "address", "address,by=value,locale=zh", "name,locale=de",
 	"uuid", "ip", "ip,keep=16,keep6=48", "mac", "int", "int,lo=0,hi=99", "int,lo=-9223372036854775808,hi=9223372036854775807",
 	"date", "date,days=30,weeks=yes", "date-round", "date-round,to=month", "noise", "noise,percent=100", "bucket,size=10", "round,to=1000", "age",
 }
@@ -63,6 +64,7 @@ var hostile = append([]string{
 
 // benchRules are rules and values for the benchmark.
 var benchRules = [][2]string{
+	{"name", "Ann Smith"}, {"surname", "Smith"}, {"name", "Γιώργος Παπαδόπουλος"}, {"address", "1 Main Street, Springfield"},
 	{"email", "ann.longname@example.com"}, {"email,at=keep", "ann.longname@example.com"}, {"phone", "+12125550100"}, {"phone", "+4915112345678"}, {"phone", "02079460000"},
 	{"date", "2024-02-29"}, {"date", "2024-02-29 23:59:59.999999+05:30"}, {"pan", "4111111111111111"}, {"pan,keep=first", "4111111111111111"}, {"ssn", "123-45-6789"}, {"iban", "DE89370400440532013000"},
 	{"uuid", "f81d4fae-7dec-11d0-a765-00a0c91e6bf6"}, {"int", "4711"}, {"ip", "192.0.2.17"}, {"mac", "08:00:2b:01:02:03"}, {"token", "customer-4711"}, {"hash", "customer-4711"}, {"noise", "1234.56"}, {"shape", "a note of thirty characters ..."},

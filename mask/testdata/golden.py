@@ -300,5 +300,46 @@ for units, scale, value in [(123456, 2, "1234.56"), (-7, 0, "-7"), (999999999999
     r = r[: len(r) - scale] + ("." + r[len(r) - scale :] if scale else "")
     add("noise", value, ("-" if units < 0 else "") + r)
 
+# Names and places.
+import os
+
+DICT = os.path.join(os.path.dirname(os.path.abspath(__file__)), "../../internal/dict/v1/")
+
+
+def lists(locale):
+    sections, section = {}, None
+    for line in open(DICT + locale + ".txt", encoding="utf-8").read().splitlines():
+        if line.startswith("# "):
+            section = sections.setdefault(line[2:], [])
+        else:
+            section.append(line)
+    return sections
+
+
+def person(rule, locale, value, drawn_from):
+    l, d = lists(locale), Draws("person", "names/1", drawn_from)
+    pick = lambda n: d.bits(32) * n >> 32
+    fields = {"{g}": l["given"][pick(len(l["given"]))], "{f}": l["surname"][pick(len(l["surname"]))]}
+    fields["{c}"], fields["{r}"], postcode, fields["{y}"] = l["place"][pick(len(l["place"]))].split("|")
+    fields["{s}"] = l["street"][pick(len(l["street"]))]
+    fields["{n}"] = str(1 + pick(199))
+    fields["{p}"] = "".join(
+        str(d.bits(16) * 10 >> 16) if c == "#" else "ABDEFGHJLNPQRSTUWXYZ"[d.bits(16) * 20 >> 16] if c == "@" else c for c in postcode
+    )
+    t = {"given": "{g}", "surname": "{f}", "name": l["format"][0], "street": l["format"][1], "address": l["format"][2]}
+    t.update(city="{c}", region="{r}", postcode="{p}", country="{y}")
+    r = t[rule.split(",")[0]].replace("{t}", l["format"][1])
+    for k, v in fields.items():
+        r = r.replace(k, v)
+    add(rule, value, r)
+
+
+for locale, value in [("en", "Ann Smith"), ("el", "Γιώργος"), ("uk", "Ольга"), ("ar", "محمد"), ("he", "משה"), ("hi", "राम"), ("zh", "王伟"), ("ko", "김민준")]:
+    person("name", locale, value, value.encode())
+    person("surname", locale, value, value.encode())
+for locale in ["en", "de", "fr", "es", "el", "uk", "ar", "he", "hi", "zh", "ko"]:
+    for rule in ["given,by=subject", "street", "city", "region", "postcode", "country", "address"]:
+        person(rule + ",locale=" + locale, locale, "x", SUBJECT)
+
 check = key("sealfield/check", "check/1", 8).hex()
 print("[\n" + ",\n".join([json.dumps(["check", check])] + [json.dumps(l, ensure_ascii=False) for l in out]) + "\n]")

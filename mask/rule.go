@@ -1,9 +1,11 @@
 package mask
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"sync/atomic"
+	"unicode/utf8"
 )
 
 // Rule says what becomes of the values of a column. It is safe for concurrent use.
@@ -36,7 +38,8 @@ var (
 //
 // The row is what the rules of one row share; most rules do without and take nil.
 // Append keeps nothing. It allocates nothing if dst has room and the rule can parse
-// the value, which must not be an IPv6 address. dst must not overlap src.
+// the value, which is not an IPv6 address; json, array, hstore and text allocate. dst
+// must not overlap src.
 func (r *Rule) Append(dst, src []byte, row *Row) ([]byte, error) {
 	if src == nil {
 		return nil, nil
@@ -85,4 +88,33 @@ type Row struct {
 	// key of the customer. Rows of one subject, in all tables, have their
 	// dates shifted alike and get one name and address.
 	Subject []byte
+
+	own []ownValue
+}
+
+// Own tells the rule text that a value of the row becomes masked, so that where it
+// occurs in free text it becomes the same. A value of several words also stands for
+// its words, if masked has as many. Values and words of fewer than three characters are
+// passed over. Call it before the rule text is applied; it keeps copies.
+func (r *Row) Own(value, masked []byte) {
+	r.add(value, masked)
+	words, others := bytes.Fields(value), bytes.Fields(masked)
+	if len(words) > 1 && len(words) == len(others) {
+		for i, w := range words {
+			r.add(w, others[i])
+		}
+	}
+}
+
+// Reset makes the row ready for the next one.
+func (r *Row) Reset() { r.Subject, r.own = nil, r.own[:0] }
+
+type ownValue struct{ value, masked []byte }
+
+const minOwn = 3 // characters
+
+func (r *Row) add(value, masked []byte) {
+	if masked != nil && utf8.RuneCount(value) >= minOwn {
+		r.own = append(r.own, ownValue{bytes.Clone(value), bytes.Clone(masked)})
+	}
 }

@@ -29,6 +29,11 @@ func definitions() map[string]definition {
 		"constant":    {params: "value", build: buildConstant},
 		"null":        {build: buildNull},
 
+		"json":   {params: "else domain", inner: true, fallback: "null", build: buildJSON},
+		"array":  {inner: true, fallback: "null", build: buildArray},
+		"hstore": {params: "else domain", inner: true, fallback: "null", build: buildHstore},
+		"text":   {params: "email phone pan ssn iban ip at cc", build: buildText},
+
 		"shape": {keyed: true, build: buildShape},
 		"token": {params: "len prefix", keyed: true, build: buildToken},
 		"hash":  {params: "len", keyed: true, build: buildHash},

@@ -80,22 +80,6 @@ func parseSpec(text string, line int, field string) (*spec, *SpecError) {
 	return s, nil
 }
 
-// String returns the text of the spec, parameters in order.
-func (s *spec) String() string {
-	var b strings.Builder
-	b.WriteString(s.name)
-	for _, key := range slices.Sorted(maps.Keys(s.params)) {
-		fmt.Fprintf(&b, ",%s=%s", key, s.params[key])
-	}
-	if s.of != nil {
-		fmt.Fprintf(&b, "(%s)", s.of)
-	}
-	for _, p := range s.paths {
-		fmt.Fprintf(&b, "(%s: %s)", p.path, p.rule)
-	}
-	return b.String()
-}
-
 // definition is a kind of rule.
 type definition struct {
 	params   string // beside domain and fallback, separated by spaces
@@ -113,10 +97,20 @@ type builder struct {
 	spec *spec
 	rule *Rule
 	err  *SpecError
+
+	inners []*Rule // compiled so far
 }
 
 // Rule returns the rule that the text describes: a name and parameters,
-// "email,domain=customer.email". An error is a *SpecError.
+// "email,domain=customer.email". An error is a *SpecError. Values with rules inside
+// are described by a JSON object instead, as in a policy:
+//
+//	{"rule": "array", "of": "email"}
+//	{"rule": "json", "paths": {"$.contact.email": "email", "$.phones[*]": "phone"}, "else": "null"}
+//	{"rule": "hstore", "paths": {"email": "email"}}
+//
+// A path is for all below it that no longer path names, an exact name goes before *.
+// What no path names is, by else=, null, redact, shape or keep.
 //
 // Rules with a key take domain=, which defaults to the name of the rule, or to person. Rules that
 // parse take fallback=: shape (another text of the same shape), redact (***), null,
@@ -147,30 +141,35 @@ type builder struct {
 //	shape                          letters and digits become others, all else stays
 //	token,len=16,prefix=           prefix and len characters of base32: 5 bits each
 //	hash,len=32                    hex digits: 4 bits each, 128 at most
+//	text                           e-mail addresses, phone, card and social security numbers,
+//	                               IBANs and IPv4 addresses in free text, and the row's own
+//	                               values; email=, phone=, pan=, ssn=, iban=, ip= are their
+//	                               domains, at= and cc= as of email and phone
 //	redact *                       ***
 //	partial,first=0,last=0 *       as Keep
 //	pan-display *                  as PAN
 //	constant,value= *              the value
 //	null *                         NULL
 func (m *Masker) Rule(text string) (*Rule, error) {
-	s, err := parseSpec(text, 0, "")
+	s, err := parseRule(text)
 	if err != nil {
 		return nil, err
 	}
-	r, err := m.compile(s)
+	r, err := m.compile(s, new(atomic.Uint64))
 	if err != nil {
 		return nil, err
 	}
 	return r, nil
 }
 
-func (m *Masker) compile(s *spec) (*Rule, *SpecError) {
+// compile makes the rule, which counts its fallbacks in count.
+func (m *Masker) compile(s *spec, count *atomic.Uint64) (*Rule, *SpecError) {
 	all := definitions()
 	d, ok := all[s.name]
 	if !ok {
 		return nil, s.fail("", fmt.Sprintf("there is no rule %q", s.name), suggest(s.name, slices.Sorted(maps.Keys(all))))
 	}
-	b := &builder{m: m, def: d, spec: s, rule: &Rule{text: s.String(), fallbacks: new(atomic.Uint64)}}
+	b := &builder{m: m, def: d, spec: s, rule: &Rule{text: s.String(), fallbacks: count}}
 	b.checkParams(d)
 	if b.err == nil {
 		b.rule.props = Properties{Keyed: d.keyed, Deterministic: true}
@@ -253,6 +252,13 @@ func (b *builder) number(param string, standard, lo, hi int64) int64 {
 func (b *builder) setFallback(d definition) {
 	p := &b.rule.props
 	if d.fallback == "" {
+		return
+	}
+	if slices.ContainsFunc(b.inners, func(r *Rule) bool { return r.props.Fallback == "error" }) {
+		// A part that is to be an error must not become something else.
+		if b.choice("fallback", "error") == "error" {
+			p.Fallback = "error"
+		}
 		return
 	}
 	p.Fallback = b.choice("fallback", append([]string{d.fallback}, "shape", "redact", "null", "error")...)

@@ -9,7 +9,23 @@ var allRules = []string{
 	"ssn", "nino", "iban", "format,as=[A-Z]{2}[0-9]{7}", "format,as=[0-9]{3-5},small=permute", "format,as=<[A-Z]{2}>[0-9|A-Z]{8},separators=drop",
 	"given", "surname", "name", "name,by=subject", "street", "city", "region", "postcode", "country", "address", "address,by=value,locale=zh", "name,locale=de",
 	"uuid", "ip", "ip,keep=16,keep6=48", "mac", "int", "int,lo=0,hi=99", "int,lo=-9223372036854775808,hi=9223372036854775807",
+	"text", arrayRule, jsonRule, hstoreRule,
 	"date", "date,days=30,weeks=yes", "date-round", "date-round,to=month", "noise", "noise,percent=100", "bucket,size=10", "round,to=1000", "age",
+}
+
+const (
+	arrayRule  = `{"rule":"array","of":"email"}`
+	jsonRule   = `{"rule":"json","paths":{"$.email":"email","$.phones[*]":"phone","$.n":"noise","$.*.card":"pan"}}`
+	hstoreRule = `{"rule":"hstore","paths":{"email":"email"},"else":"redact"}`
+)
+
+// nameOf returns the name of a rule.
+func nameOf(text string) string {
+	if _, after, ok := strings.Cut(text, `{"rule":"`); ok {
+		text, _, _ = strings.Cut(after, `"`)
+	}
+	name, _, _ := strings.Cut(text, ",")
+	return name
 }
 
 // parseable has values that rules can parse which can not parse all.
@@ -29,6 +45,9 @@ var parseable = map[string][]string{
 	"noise":      {"1", "100", "-100", "0", "0.00", "12345.67", "-0.01", "999999999999999999"},
 	"bucket":     {"1", "100", "-101", "12345.67", "-0.01"},
 	"round":      {"1", "499", "500", "-500", "12345.67", "-0.01"},
+	"array":      {`{ann@example.com,"bob@example.com",NULL}`, `{}`, `{{a@b,c@d},{e@f,g@h}}`},
+	"json":       {`{"email":"ann@example.com"}`, `[]`, `{"phones":["+12125550100"],"x":[1,{"card":"4111111111111111"}],"n":1.5}`, `"x"`, `7`, "null", "true"},
+	"hstore":     {`"email"=>"ann@example.com", "x"=>NULL, "y"=>"z"`},
 	"age":        {"0", "42", "89", "90", "117"},
 
 	"format,as=[A-Z]{2}[0-9]{7}": {"AB1234567"}, "format,as=[0-9]{3-5},small=permute": {"123", "12345"}, "format,as=<[A-Z]{2}>[0-9|A-Z]{8},separators=drop": {"AB-1234-CDEF"},
@@ -37,10 +56,10 @@ var parseable = map[string][]string{
 }
 
 // shows are the rules that show values.
-var shows = map[string]bool{"bucket": true, "round": true, "age": true, "date-round": true}
+var shows = map[string]bool{"bucket": true, "round": true, "age": true, "date-round": true, "text": true, "array": true, "json": true, "hstore": true}
 
 // allocates are the rules that may allocate.
-var allocates = map[string]bool{}
+var allocates = map[string]bool{"text": true, "array": true, "json": true, "hstore": true}
 
 func isIPv6(value string) bool { return strings.Count(value, ":") > 1 }
 

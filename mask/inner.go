@@ -130,6 +130,7 @@ func (b *builder) inner(s *spec) *Rule {
 		b.rule.props = b.rule.props.join(r.props)
 	}
 	b.inners = append(b.inners, r)
+	b.rule.readsOwn = b.rule.readsOwn || r.readsOwn
 	return r
 }
 

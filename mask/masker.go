@@ -27,6 +27,8 @@ type Masker struct {
 
 	mu    sync.Mutex // guards ready
 	ready map[string]*Rule
+
+	plans sync.Map // of *plan by reflect.Type, for JSON
 }
 
 // Config says which keys to use. The zero value is right for a keyring that is not

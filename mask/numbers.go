@@ -102,7 +102,6 @@ func buildNoise(b *builder) {
 	}
 	p := &b.rule.props
 	p.Domain, p.Types, p.Alphabet, p.MaxLen = "decimal numbers of at most 18 digits without an exponent", numberTypes, "[0-9.-]", maxDigits+3
-	p.Hidden = 1
 	p.Visible = []string{fmt.Sprintf("the value to within %d percent, its sign and its number of decimals", percent), equality}
 }
 

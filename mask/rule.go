@@ -16,6 +16,7 @@ type Rule struct {
 	mask      engine
 	fallback  engine // nil: an error
 	fallbacks *atomic.Uint64
+	readsOwn  bool // the row's own values, so that it comes last
 }
 
 // engine appends the masked value to dst, or reports false if it can not parse the

@@ -34,7 +34,7 @@ func buildText(b *builder) {
 		return
 	}
 	t.shape = b.shape()
-	b.rule.mask = t.mask
+	b.rule.mask, b.rule.readsOwn = t.mask, true
 	b.container(anyText, "all that is not recognised, and what kind of data the rest is", textTypes...)
 	p := &b.rule.props
 	p.Deterministic, p.Bijective, p.Reversible, p.Nullable, p.Hidden, p.results = false, false, false, false, 0, 0

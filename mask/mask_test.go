@@ -10,6 +10,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/sealfield/sealfield/internal/derive"
 	"github.com/sealfield/sealfield/keyring"
 	"github.com/sealfield/sealfield/keyring/keyringtest"
 	"github.com/sealfield/sealfield/mask"
@@ -74,6 +75,24 @@ func TestKeys(t *testing.T) {
 	require.Error(t, err, "a scoped keyring without a scope")
 	_, err = mask.New(ctx, nil, mask.Config{})
 	require.Error(t, err)
+}
+
+// TestEpochKey holds the keys of New against SPEC.md: the golden values begin with the
+// epoch key, and package crypto has those of the derivation from a DEK.
+func TestEpochKey(t *testing.T) {
+	kr := keyringtest.NewKeyring(t)
+	m, err := mask.New(t.Context(), kr, mask.Config{Epoch: "2026-q4"})
+	require.NoError(t, err)
+	type key struct{ bytes []byte }
+	d := keyring.NewDerivation(derive.Access{}, kr, keyring.Masking, "test", func(m *keyring.Material, k *key) (err error) {
+		k.bytes, err = m.Derive("MASK", "sealfield/mask", 32, "2026-q4")
+		return err
+	})
+	k, err := d.Active(t.Context(), "")
+	require.NoError(t, err)
+	same := mask.Fixed(k.bytes)
+	require.Equal(t, same.Check(), m.Check())
+	require.Equal(t, apply(t, newRule(t, same, "pan"), "4111111111111111"), apply(t, newRule(t, m, "pan"), "4111111111111111"))
 }
 
 // TestRotation rotates the Masking key in the middle of a job, and closes the

@@ -13,10 +13,10 @@ import (
 // person is what a value or a subject draws: indexes into the lists of a locale, in
 // this order, and the rest of the stream for a postcode.
 type person struct {
-	given, surname, place, street string
-	where                         *dict.Place
-	number                        uint32
-	draws                         *prf.Stream
+	given, surname, street string
+	where                  *dict.Place
+	number                 uint32
+	draws                  *prf.Stream
 }
 
 func drawPerson(s *prf.Stream, l *dict.Locale) (p person) {

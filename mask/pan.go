@@ -34,14 +34,7 @@ func buildPAN(b *builder) {
 	case "first":
 		p.first, visible, hidden = 1, "the first digit", bitsOf(1e10)
 	}
-	key, err := b.m.keys.derive(b.domain(), "pan/1/"+keep, 32)
-	if err == nil {
-		p.cipher, err = ff1.New(key, 10)
-	}
-	if err != nil {
-		b.fail("", err.Error(), "")
-		return
-	}
+	p.cipher = b.ff1("pan/1/"+keep, 10)
 	b.rule.mask = p.mask
 	props := b.bijective("card numbers of 12 (with keep=bin6, 13) to 19 digits with a right check digit, the first not 0", hidden, visible, "the number of digits", separators)
 	props.Alphabet = "[0-9 ./()-]"

@@ -232,6 +232,7 @@ func (b *builder) choice(param string, words ...string) string {
 	v := b.text(param, words[0])
 	if !slices.Contains(words, v) {
 		b.fail(param, fmt.Sprintf("%q is none of %s", v, strings.Join(words, ", ")), suggest(v, words))
+		return words[0]
 	}
 	return v
 }
@@ -245,6 +246,7 @@ func (b *builder) number(param string, standard, lo, hi int64) int64 {
 	n, err := strconv.ParseInt(v, 10, 64)
 	if err != nil || n < lo || n > hi {
 		b.fail(param, fmt.Sprintf("%q is no number from %d to %d", v, lo, hi), "")
+		return standard
 	}
 	return n
 }

@@ -213,11 +213,16 @@ for value in ["+12125550100", "+19999999999"]:
     numerals = [IN_SERVICE.index(int(value[2:5])), IN_SERVICE.index(int(value[5:8]))] + ints(value[8:])
     numerals = permute_numerals("phone", AMERICAN, b"+1" + bytes(10), numerals, [792, 792, 10, 10, 10, 10])
     add("phone", value, "+1%d%d%s" % (IN_SERVICE[numerals[0]], IN_SERVICE[numerals[1]], chars(numerals[2:])))
-for value, kept in [("+4915112345678", 4), ("+353112345", 5), ("+390669821234", 4), ("+29012345", 5)]:
-    free = ints(value[kept:])
-    add("phone", value, value[:kept] + chars(permute_numerals("phone", OTHER, value[:kept].encode() + bytes(len(free)), free, [10] * len(free))))
-free = ints("511234567")
-add("phone", "01511234567", "01" + chars(permute_numerals("phone", LOCAL, b"1" + bytes(9), free, [10] * 9)))
+for value, kept in [("+4915112345678", 4), ("+353112345", 5), ("+390669821234", 4), ("+29012345", 5), ("01511234567", 1), ("0044 20 7946 0000", 1), ("12345", 1)]:
+    skip = 0 if value[0] == "+" else len(value) - len(value.lstrip("0"))
+    v = value[skip:].replace(" ", "")
+    free = ints(v[kept:])
+    if len(free) >= 6:
+        free = ff1(key("phone", "phone/1", 32), 10, v[:kept].encode(), free)
+    else:
+        free = permute_numerals("phone", OTHER if v[0] == "+" else LOCAL, v[:kept].encode() + bytes(len(free)), free, [10] * len(free))
+    masked = list(value[:skip] + v[:kept] + chars(free))
+    add("phone", value, "".join(c if c == " " else masked.pop(0) for c in value))
 
 # IBANs: letters stay letters. The class of each character is in the tweak.
 IBAN = "<[A-Z]{2}>(mod97)[0-9|A-Z]{11-30}"

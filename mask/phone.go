@@ -1,0 +1,217 @@
+package mask
+
+import (
+	"strings"
+
+	"github.com/sealfield/sealfield/internal/fpe"
+	"github.com/sealfield/sealfield/token/ff1"
+)
+
+// phone keeps the country calling code and the first digit after it, which tells
+// in many countries a mobile number from others; they are the tweak of FF1. Fewer than
+// six other digits are permuted by a table. Of numbers of the North American plan
+// it keeps the plan: area code and exchange are from 200 to 999 and not N11.
+type phone struct {
+	home         string      // calling code of numbers without +, or empty
+	digits       *ff1.Cipher // of six or more
+	other, local *fpe.Cipher // of fewer
+	american     *ff1.Cipher
+}
+
+const (
+	maxPhone     = 18 // digits: 15 and a prefix
+	phoneSpaces  = " -./()"
+	minNational  = 5
+	maxE164      = 15
+	maxSeparated = 64 // bytes of a value
+
+	noService    = "(200-999!211!311!411!511!611!711!811!911)"
+	inService    = 800 - 8 // numbers
+	americans    = inService * inService * 10_000
+	americanPlan = "+1" + noService + noService + "[0-9]{4}"
+	radix        = 282 // americans <= radix^4, as internal/fpe chooses it
+)
+
+var americanTweak = append([]byte("+1"), make([]byte, 10)...)
+
+func buildPhone(b *builder) {
+	small := fpe.Options{Permute: true}
+	ph := &phone{
+		home:  b.text("cc", ""),
+		other: b.fpe("+(cc)<[0-9]>[0-9]{4-13}", small),
+		local: b.fpe("<[1-9]>[0-9]{4-13}", small),
+	}
+	if strings.Trim(ph.home, "0123456789") != "" || len(ph.home) > 3 || strings.HasPrefix(ph.home, "0") {
+		b.fail("cc", "is no country calling code", "write its digits, without +")
+	}
+	ph.digits = b.ff1("phone/1", 10)
+	ph.american = b.ff1("ff1/"+americanPlan, radix)
+	b.rule.mask = ph.mask
+	p := b.bijective("phone numbers with + and country, or national ones", bitsOf(1e4),
+		"the country calling code and the first digit after it, or the first digit; of +1 nothing but that", "the number of digits", separators)
+	p.Alphabet = "[0-9+ ./()-]"
+}
+
+// ff1 returns a cipher under the key of a primitive.
+func (b *builder) ff1(primitive string, radix int) *ff1.Cipher {
+	key, err := b.m.keys.derive(b.domain(), primitive, 32)
+	var c *ff1.Cipher
+	if err == nil {
+		c, err = ff1.New(key, radix)
+	}
+	if err != nil {
+		b.fail("", err.Error(), "")
+	}
+	return c
+}
+
+func (ph *phone) mask(dst, src []byte, _ *Row) ([]byte, bool) {
+	var room [maxPhone]byte
+	digits, plus, ok := phoneDigits(room[:0], src)
+	if !ok {
+		return nil, false
+	}
+	skip := 0 // digits that stay and are no part of the number
+	var number [1 + maxPhone + 3]byte
+	v := number[:0] // the number as it is masked, with + if it has a country
+	switch {
+	case plus:
+		v = append(v, '+')
+	case ph.home == "":
+		for skip < 2 && digits[skip] == '0' {
+			skip++
+		}
+	default:
+		v = append(append(v, '+'), ph.home...)
+		switch {
+		case ph.home == "1" && len(digits) == 11 && digits[0] == '1':
+			skip = 1
+		case ph.home != "1" && ph.home != "39" && digits[0] == '0': // in Italy the 0 belongs to the number
+			skip = 1
+		}
+	}
+	prefix := len(v)
+	v = append(v, digits[skip:]...)
+	if v[0] != '+' {
+		ok = v[0] != '0' && ph.crypt(v, 1, ph.local)
+	} else {
+		ok = ph.international(v)
+	}
+	if !ok {
+		return nil, false
+	}
+	copy(digits[skip:], v[prefix:])
+	return appendSeparated(dst, src, digits), true
+}
+
+// international masks a number with + and country in place.
+func (ph *phone) international(v []byte) bool {
+	switch {
+	case len(v) > 1+maxE164, v[1] == '0':
+		return false
+	case v[1] == '1':
+		return ph.americanNumber(v)
+	}
+	return ph.crypt(v, 1+fpe.CallingCodeLen(v[1:])+1, ph.other)
+}
+
+// crypt masks the digits after those that are kept, in place.
+func (ph *phone) crypt(v []byte, kept int, small *fpe.Cipher) bool {
+	if len(v)-kept < ph.digits.MinLen() {
+		var room [maxPhone]byte
+		out, err := small.Append(room[:0], v, false)
+		copy(v, out)
+		return err == nil
+	}
+	s := numeralPool.Get().(*numerals)
+	defer s.release()
+	x := s.x[:0]
+	for _, c := range v[kept:] {
+		x = append(x, uint16(c-'0'))
+	}
+	x, err := ph.digits.Encrypt(x[:0], x, v[:kept])
+	for i, d := range x {
+		v[kept+i] = '0' + byte(d)
+	}
+	return err == nil
+}
+
+// americanNumber masks a number of the North American plan, +1 and ten digits, in
+// place: FF1 of four digits of the radix, and cycle walking where the result is none of
+// the numbers, which has a probability of 1 - americans/radix^4, below 1 %.
+func (ph *phone) americanNumber(v []byte) bool {
+	if len(v) != len("+12125550100") {
+		return false
+	}
+	area, ok1 := serviceIndex(v[2:5])
+	exchange, ok2 := serviceIndex(v[5:8])
+	line, _ := decimalDigits(v[8:])
+	if !ok1 || !ok2 {
+		return false
+	}
+	n := (area*inService+exchange)*10_000 + line
+	s := numeralPool.Get().(*numerals)
+	defer s.release()
+	x := s.x[:4]
+	for walk := 0; walk == 0 || n >= americans; walk++ {
+		for i := 3; i >= 0; i-- {
+			x[i] = uint16(n % radix)
+			n /= radix
+		}
+		if _, err := ph.american.Encrypt(x[:0], x, americanTweak); err != nil || walk == maxWalk {
+			return false
+		}
+		for _, d := range x {
+			n = n*radix + int(d)
+		}
+	}
+	putDigits(v[8:], n%10_000)
+	n /= 10_000
+	putDigits(v[5:8], serviceNumber(n%inService))
+	putDigits(v[2:5], serviceNumber(n/inService))
+	return true
+}
+
+// serviceIndex returns the place of a number from 200 to 999 among those that do not
+// end with 11.
+func serviceIndex(v []byte) (int, bool) {
+	n, _ := decimalDigits(v)
+	return n - 200 - (n-200)/100 - btoi(n%100 > 11), n >= 200 && n%100 != 11
+}
+
+func serviceNumber(index int) int {
+	hundreds, rest := index/99, index%99
+	return 200 + 100*hundreds + rest + btoi(rest >= 11)
+}
+
+func btoi(b bool) int {
+	if b {
+		return 1
+	}
+	return 0
+}
+
+func putDigits(dst []byte, n int) {
+	for i := len(dst) - 1; i >= 0; i-- {
+		dst[i] = '0' + byte(n%10)
+		n /= 10
+	}
+}
+
+// phoneDigits appends the digits of a number and says whether they follow a +.
+func phoneDigits(dst, src []byte) (digits []byte, plus, ok bool) {
+	if len(src) > maxSeparated {
+		return nil, false, false
+	}
+	for _, x := range src {
+		switch {
+		case isDigit(x) && len(dst) < maxPhone:
+			dst = append(dst, x)
+		case x == '+' && !plus && len(dst) == 0:
+			plus = true
+		case strings.IndexByte(phoneSpaces, x) < 0:
+			return nil, false, false
+		}
+	}
+	return dst, plus, len(dst) >= minNational
+}

@@ -4,6 +4,7 @@ import (
 	"strings"
 	"sync"
 
+	"github.com/sealfield/sealfield/internal/fpe"
 	"github.com/sealfield/sealfield/token/ff1"
 )
 
@@ -23,12 +24,12 @@ const (
 
 func buildPAN(b *builder) {
 	p := pan{first: 6}
-	keep := b.text("keep", "bin6")
-	if keep == "both" {
-		b.fail("keep", "first six and last four together leave 100,000 numbers of 16 digits", "use bin6 or last4, or pan-display for people")
-	}
 	visible, hidden := "the first six digits", bitsOf(1e6)
-	switch b.choice("keep", "bin6", "last4", "first") {
+	keep := b.choice("keep", "bin6", "last4", "first", "both")
+	switch keep {
+	case "both":
+		buildPANBoth(b)
+		return
 	case "last4":
 		p.first, p.last, visible = 1, 4, "the first digit and the last four"
 	case "first":
@@ -37,6 +38,14 @@ func buildPAN(b *builder) {
 	p.cipher = b.ff1("pan/1/"+keep, 10)
 	b.rule.mask = p.mask
 	props := b.bijective("card numbers of 12 (with keep=bin6, 13) to 19 digits with a right check digit, the first not 0", hidden, visible, "the number of digits", separators)
+	props.Alphabet = "[0-9 ./()-]"
+}
+
+// buildPANBoth keeps the first six digits and the last four. That leaves 100,000
+// numbers of 16 digits, too few for FF1, so each pair of ends has a table of its own.
+func buildPANBoth(b *builder) {
+	b.rule.mask = encipher(b.fpe("<[1-9][0-9]{5}>[0-9]{2-8}(luhn)<[0-9]{4}>", fpe.Options{Separators: fpe.Drop, Permute: true}))
+	props := b.bijective("card numbers of 13 to 19 digits with a right check digit, the first not 0", bitsOf(100), "the first six digits and the last four", "the number of digits", separators)
 	props.Alphabet = "[0-9 ./()-]"
 }
 

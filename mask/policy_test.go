@@ -146,7 +146,7 @@ func TestPolicyMistakes(t *testing.T) {
 		edit(`"name": "name"`, `"name": null`):                                            "mask: line 9: tables.public.customers.columns.name: a rule is a string or an object, not a number, true, false or null",
 		edit(`"name": "name"`, `"name": "name,lcale=de"`):                                 `mask: line 9: tables.public.customers.columns.name.lcale: rule name has no such parameter; did you mean "locale"?`,
 		edit(`"name": "name"`, `"email": "email"`):                                        `mask: line 10: "email" is there twice`,
-		edit(`"keep": "last4"`, `"keep": "last5"`):                                        `mask: line 11: tables.public.customers.columns.card.keep: "last5" is none of bin6, last4, first; did you mean "last4"?`,
+		edit(`"keep": "last4"`, `"keep": "last5"`):                                        `mask: line 11: tables.public.customers.columns.card.keep: "last5" is none of bin6, last4, first, both; did you mean "last4"?`,
 		edit(`"domain": "card"`, `"domain": "sealfield/x"`):                               "mask: line 11: tables.public.customers.columns.card.domain: domains that begin with sealfield/ are reserved",
 		edit(`"skip": "of no use in tests"`, `"skip": "x", "columns": {}`):                "mask: line 22: tables.public.audit: is skipped and has other fields",
 		edit(`"total": "noise"`, `"total": "noise,percent=200"`):                          `mask: line 19: tables.public.orders.columns.total.percent: "200" is no number from 1 to 100`,

@@ -16,7 +16,8 @@ type Properties struct {
 	// row. Otherwise the results depend on the row too.
 	Deterministic bool
 	// Bijective is whether different values of the Domain have different
-	// results in the Domain.
+	// results in the Domain. The shape that is the Fallback of other values
+	// may by chance be the result of one of the Domain.
 	Bijective bool
 	// Domain says which values the rule can parse.
 	Domain string
@@ -34,7 +35,9 @@ type Properties struct {
 	// Alphabet is the characters of results, as a bracket expression of
 	// regular expressions, or empty for any.
 	Alphabet string
-	// Types are the PostgreSQL types that can hold the results.
+	// Types are the PostgreSQL types that can hold the results, by their
+	// names in pg_type, or any. Noise, bucket and round may lead beyond the
+	// ends of a type for values that are near them.
 	Types []string
 	// Nullable is whether a value can become NULL, by the rule or its
 	// Fallback.

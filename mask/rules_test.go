@@ -33,6 +33,7 @@ func TestFormats(t *testing.T) {
 		{"pan", "4111-1111-1111-1111", `^4111-11\d\d-\d{4}-\d{4}$`},
 		{"pan,keep=last4", "4111 1111 1111 1111", `^4\d{3} \d{4} \d{4} 1111$`},
 		{"pan,keep=first", "4111111111111111", `^4\d{15}$`},
+		{"pan,keep=both", "4111 1111 1111 1111", `^4111 11\d\d \d{4} 1111$`},
 		{"ssn", "123-45-6789", `^\d{3}-\d\d-\d{4}$`},
 		{"nino", "AB 12 34 56 C", `^[A-Z]{2} \d\d \d\d \d\d [A-D]$`},
 		{"nino", "ab123456c", `^[a-z]{2}\d{6}[a-d]$`},
@@ -150,6 +151,16 @@ func luhnComplete(s string) string {
 		}
 	}
 	panic(s)
+}
+
+// bothComplete puts the right digit between first and last.
+func bothComplete(first, last string) string {
+	for d := range 10 {
+		if v := first + strconv.Itoa(d) + last; luhn(v) {
+			return v
+		}
+	}
+	panic(first)
 }
 
 // remainder is that of ISO 7064 MOD 97-10, with one large number.
@@ -325,6 +336,9 @@ func TestDistinct(t *testing.T) {
 		{"pan", func(dst []byte, i int) []byte { return append(dst, luhnComplete(fmt.Sprintf("411111%09d", i))...) }},
 		{"pan,keep=last4", func(dst []byte, i int) []byte { return append(dst, luhnComplete(fmt.Sprintf("4%014d", i))...) }},
 		{"pan,keep=first", func(dst []byte, i int) []byte { return append(dst, luhnComplete(fmt.Sprintf("4%014d", i))...) }},
+		{"pan,keep=both", func(dst []byte, i int) []byte {
+			return append(dst, bothComplete(fmt.Sprintf("411111%08d", i), "1111")...)
+		}},
 		{"ssn", func(dst []byte, i int) []byte {
 			return fmt.Appendf(dst, "%03d%02d%04d", 1+i/9999/99, 1+i/9999%99, 1+i%9999)
 		}},
@@ -383,6 +397,17 @@ func TestBijection(t *testing.T) {
 		seen[apply(t, r, strconv.Itoa(i))] = true
 	}
 	require.Len(t, seen, 10_000)
+	cards := newRule(t, fixed(), "pan,keep=both")
+	for n, digits := range map[int]int{100: 2, 1000: 3, 10_000: 4} {
+		seen = map[string]bool{}
+		for i := range n {
+			out := apply(t, cards, bothComplete(fmt.Sprintf("411111%0*d", digits, i), "1111"))
+			require.True(t, luhn(out))
+			seen[out] = true
+		}
+		require.Len(t, seen, n)
+	}
+	require.Zero(t, cards.Fallbacks())
 	phones := newRule(t, fixed(), "phone")
 	seen = map[string]bool{}
 	for i := range 10_000 {
@@ -398,7 +423,7 @@ func TestFormatErrors(t *testing.T) {
 		"email,to=example.com":  "mask: to: at=map and to= belong together; write at=map,to=example.com",
 		"email,at=map,to=a..b":  "mask: to: is no domain",
 		"email,at=hsh":          `mask: at: "hsh" is none of hash, keep, map; did you mean "hash"?`,
-		"pan,keep=both":         "mask: keep: first six and last four together leave 100,000 numbers of 16 digits; use bin6 or last4, or pan-display for people",
+		"pan,keep=bni6":         `mask: keep: "bni6" is none of bin6, last4, first, both; did you mean "bin6"?`,
 		"phone,cc=+49":          "mask: cc: is no country calling code; write its digits, without +",
 		"date,days=0":           `mask: days: "0" is no number from 1 to 36500`,
 		"date,days=6,weeks=yes": "mask: days: is less than a week",

@@ -195,6 +195,14 @@ for keep, first, last in [("bin6", 6, 0), ("last4", 1, 4), ("first", 1, 0)]:
         [masked] = [masked + d + end for d in DIGITS if luhn_ok(masked + d + end)]
         add("pan" if keep == "bin6" else "pan,keep=" + keep, value, masked)
 
+BOTH = "<[1-9][0-9]{5}>[0-9]{2-8}(luhn)<[0-9]{4}>"
+for value in ["4222222222222", "4111111111111111", "6304000000000000000"]:
+    free = ints(value[6:-5])
+    free = permute_numerals("pan", BOTH, value[:6].encode() + bytes(len(free) + 1) + value[-4:].encode(), free, [10] * len(free))
+    masked = value[:6] + chars(free)
+    [masked] = [masked + d + value[-4:] for d in DIGITS if luhn_ok(masked + d + value[-4:])]
+    add("pan,keep=both", value, masked)
+
 # Social security numbers.
 SSN = "(001-899!666)(01-99)(0001-9999)"
 for value in ["123456789", "899999999"]:

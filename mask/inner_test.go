@@ -184,7 +184,8 @@ func TestOwn(t *testing.T) {
 	row.Own([]byte("王小明"), []byte("李小龙"))
 	row.Own([]byte("Jo"), []byte("Al"))
 	row.Own([]byte("C-4711"), []byte("C-0815"))
-	row.Own([]byte("gone"), nil)
+	row.Own([]byte("gone away"), nil)
+	row.Own([]byte("Rosa Maria Lopez"), []byte("Eva Blanc"))
 	for value, want := range map[string]string{
 		"Ann Smith called. ANN was angry; smith's flat": "Eve Jones called. Eve was angry; Jones's flat",
 		"Anna Smithson, Joanne, McSmith":                "Anna Smithson, Joanne, McSmith",
@@ -192,7 +193,8 @@ func TestOwn(t *testing.T) {
 		"今天王小明来了":                                       "今天李小龙来了",
 		"Jo called":                                     "Jo called",
 		"see C-4711, not C-47110 or AC-4711":            "see C-0815, not C-47110 or AC-4711",
-		"gone":                                          "gone",
+		"gone":                                          "***",
+		"Maria, or Lopez":                               "Eva, or Blanc",
 	} {
 		out, err := r.Append(nil, []byte(value), row)
 		require.NoError(t, err)

@@ -94,16 +94,21 @@ type Row struct {
 }
 
 // Own tells the rule text that a value of the row becomes masked, so that where it
-// occurs in free text it becomes the same. A value of several words also stands for
-// its words, if masked has as many. Values and words of fewer than three characters are
-// passed over. Call it before the rule text is applied; it keeps copies.
+// occurs in free text it becomes the same; nil, which is NULL, becomes ***. Each word of
+// a value of two to four words stands for the word at its place in masked, so that a
+// name is found by its parts. Values and words of fewer than three characters are passed
+// over. Call it before the rule text is applied; it keeps copies.
 func (r *Row) Own(value, masked []byte) {
+	if masked == nil {
+		masked = []byte(full)
+	}
 	r.add(value, masked)
 	words, others := bytes.Fields(value), bytes.Fields(masked)
-	if len(words) > 1 && len(words) == len(others) {
-		for i, w := range words {
-			r.add(w, others[i])
-		}
+	if len(words) < 2 || len(words) > maxWords || len(others) == 0 {
+		return
+	}
+	for i, w := range words {
+		r.add(w, others[i*len(others)/len(words)])
 	}
 }
 
@@ -112,10 +117,13 @@ func (r *Row) Reset() { r.Subject, r.own = nil, r.own[:0] }
 
 type ownValue struct{ value, masked []byte }
 
-const minOwn = 3 // characters
+const (
+	minOwn   = 3 // characters
+	maxWords = 4
+)
 
 func (r *Row) add(value, masked []byte) {
-	if masked != nil && utf8.RuneCount(value) >= minOwn {
+	if utf8.RuneCount(value) >= minOwn {
 		r.own = append(r.own, ownValue{bytes.Clone(value), bytes.Clone(masked)})
 	}
 }

@@ -347,11 +347,11 @@ func (r *Rule) leafOr(dst, src reflect.Value, row *Row, own bool) (isNull bool, 
 		return false, err
 	}
 	out, err := r.Append(nil, text, row)
+	if own && err == nil {
+		row.Own(text, out)
+	}
 	if err != nil || out == nil {
 		return true, err
-	}
-	if own {
-		row.Own(text, out)
 	}
 	if err := setText(dst, out); err != nil {
 		return false, errors.New("the result does not fit the field")

@@ -94,7 +94,8 @@ func (s *VaultStore) read(ctx context.Context, operation, sql, keyring string, k
 	if err := checkText(operation, keyring); err != nil {
 		return found, err
 	}
-	batch := &pgx.Batch{}
+	batch := &pgx.Batch{} // one transaction, until its end
+	batch.Queue(s.queries.byKey)
 	batch.Queue(s.queries.now).QueryRow(func(row pgx.Row) error {
 		err := row.Scan(&found.Now)
 		found.Now = found.Now.UTC()
@@ -161,6 +162,7 @@ func count(n *int64) func(pgconn.CommandTag) error {
 func (s *VaultStore) write(ctx context.Context, operation string, queue func(tx *pgx.Batch)) error {
 	batch := &pgx.Batch{}
 	batch.Queue(`begin isolation level read committed`)
+	batch.Queue(s.queries.byKey)
 	queue(batch)
 	batch.Queue(`commit`)
 	return failed(operation, s.pool.SendBatch(ctx, batch).Close())

@@ -17,8 +17,15 @@ import (
 // of their hashes or without waiting, and those of vault_tags after that, in the
 // order of their tags. Insert waits for tags only, in their order. So nobody waits
 // in a circle.
+//
+// The server may keep a plan that it made when a table was small and had no
+// statistics, and run it when the table has grown. So no statement leaves a choice:
+// tables are not joined, which could be done by all rows of a keyring, but looked up
+// by the whole key, in a lateral subquery that a limit or a lock keeps from being
+// merged, or by an array of keys; and byKey rules out scans of a whole table.
 type vaultQueries struct {
-	now, load, find    string
+	now, byKey         string
+	load, find         string
 	insert, dropClaims string
 	present            string
 	use, revoke        string
@@ -30,8 +37,8 @@ func newVaultQueries(schema string) vaultQueries {
 	return vaultQueries{
 		now: `select pg_catalog.clock_timestamp()`,
 
-		// Lateral with a limit: whatever the statistics say, the planner can do
-		// nothing but look up one key after the other.
+		byKey: `select pg_catalog.set_config('enable_seqscan', 'off', true)`, // until the transaction ends
+
 		load: q(`
 select t.vault, t.scope, w.hash, t.sealed, t.expires_at, t.uses, t.uses_left, coalesce(t.ended, ''), $1::text, null::bytea
 from pg_catalog.unnest($2::bytea[]) as w (hash)
@@ -40,18 +47,19 @@ cross join lateral (select * from {schema}.vault_tokens t where t.keyring = $1::
 		find: q(`
 select t.vault, t.scope, t.hash, t.sealed, t.expires_at, t.uses, t.uses_left, '', $1::text, w.tag
 from pg_catalog.unnest($2::bytea[]) as w (tag)
+cross join lateral (select hash from {schema}.vault_tags g where g.keyring = $1::text and g.tag = w.tag limit 1) g
 cross join lateral (
-	select t.* from {schema}.vault_tags g join {schema}.vault_tokens t on t.keyring = g.keyring and t.hash = g.hash
-	where g.keyring = $1::text and g.tag = w.tag and t.ended is null and (t.expires_at is null or t.expires_at > pg_catalog.clock_timestamp())
-	limit 1) t`),
+	select * from {schema}.vault_tokens t where t.keyring = $1::text and t.hash = g.hash
+		and t.ended is null and (t.expires_at is null or t.expires_at > pg_catalog.clock_timestamp()) limit 1) t`),
 
 		insert: q(insertTokens),
 
+		// The rows of one Insert have no tag in common: one that belongs to a hash
+		// among theirs belongs to the row that was to have it.
 		dropClaims: q(`
-delete from {schema}.vault_tags g using (
-	select c.tag, c.hash from rows from (pg_catalog.unnest($2::bytea[]), pg_catalog.unnest($3::bytea[])) as c (tag, hash)
-	where (select true from {schema}.vault_tokens t where t.keyring = $1::text and t.hash = c.hash limit 1) is null
-) lost where g.keyring = $1::text and g.tag = lost.tag and g.hash = lost.hash`),
+delete from {schema}.vault_tags where keyring = $1::text and hash = any($3::bytea[]) and tag = any(array(
+	select c.tag from rows from (pg_catalog.unnest($2::bytea[]), pg_catalog.unnest($3::bytea[])) as c (tag, hash)
+	where (select true from {schema}.vault_tokens t where t.keyring = $1::text and t.hash = c.hash limit 1) is null))`),
 
 		present: q(`
 select w.hash from pg_catalog.unnest($2::bytea[]) as w (hash)
@@ -59,25 +67,26 @@ cross join lateral (select from {schema}.vault_tokens t where t.keyring = $1::te
 
 		use: q(`
 with mine as materialized (
-	select t.hash, t.uses_left, t.tags from pg_catalog.unnest($2::bytea[]) as w (hash) join {schema}.vault_tokens t on t.keyring = $1::text and t.hash = w.hash
-	where t.ended is null and t.uses_left > 0 and (t.expires_at is null or t.expires_at > pg_catalog.clock_timestamp())
-	order by t.hash for update of t
+	select hash, uses_left, tags from {schema}.vault_tokens
+	where keyring = $1::text and hash = any($2::bytea[])
+		and ended is null and uses_left > 0 and (expires_at is null or expires_at > pg_catalog.clock_timestamp())
+	order by hash for update
 ), over as (select hash, tags from mine where uses_left = 1
 ), ` + freeTags + `
-update {schema}.vault_tokens t set uses_left = t.uses_left - 1,
-	sealed = case when t.uses_left > 1 then t.sealed end,
-	tags = case when t.uses_left > 1 then t.tags end,
-	ended = case when t.uses_left > 1 then null else 'used' end,
-	ended_at = case when t.uses_left > 1 then null else pg_catalog.clock_timestamp() end
-from mine where t.keyring = $1::text and t.hash = mine.hash
-returning t.hash`),
+update {schema}.vault_tokens set uses_left = uses_left - 1,
+	sealed = case when uses_left > 1 then sealed end,
+	tags = case when uses_left > 1 then tags end,
+	ended = case when uses_left > 1 then null else 'used' end,
+	ended_at = case when uses_left > 1 then null else pg_catalog.clock_timestamp() end
+where keyring = $1::text and hash = any(array(select hash from mine))
+returning hash`),
 
 		revoke: q(`
 with over as materialized (
 	select hash, tags from {schema}.vault_tokens where keyring = $1::text and hash = $2::bytea and ended is null for update
 ), ` + freeTags + `
-update {schema}.vault_tokens t set sealed = null, tags = null, ended = 'revoked', ended_at = pg_catalog.clock_timestamp()
-from over where t.keyring = $1::text and t.hash = over.hash`),
+update {schema}.vault_tokens set sealed = null, tags = null, ended = 'revoked', ended_at = pg_catalog.clock_timestamp()
+where keyring = $1::text and hash = any(array(select hash from over))`),
 
 		// statement_timestamp and not clock_timestamp, which no index can serve.
 		expire: q(`
@@ -86,8 +95,8 @@ with over as materialized (
 	where keyring = $1::text and vault = $2::text and ended is null and expires_at <= pg_catalog.statement_timestamp()
 	order by expires_at limit 1000 for update skip locked
 ), ` + freeTags + `
-update {schema}.vault_tokens t set sealed = null, tags = null, ended = 'expired', ended_at = t.expires_at
-from over where t.keyring = $1::text and t.hash = over.hash`),
+update {schema}.vault_tokens set sealed = null, tags = null, ended = 'expired', ended_at = expires_at
+where keyring = $1::text and hash = any(array(select hash from over))`),
 
 		remove: q(`
 with over as materialized (
@@ -96,7 +105,7 @@ with over as materialized (
 		and ended_at < pg_catalog.statement_timestamp() - $3::bigint * interval '1 microsecond'
 	order by ended_at limit 1000 for update skip locked
 )
-delete from {schema}.vault_tokens t using over where t.keyring = $1::text and t.hash = over.hash`),
+delete from {schema}.vault_tokens where keyring = $1::text and hash = any(array(select hash from over))`),
 	}
 }
 

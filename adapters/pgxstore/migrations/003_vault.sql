@@ -36,8 +36,10 @@ create table {schema}.vault_tags (
 -- no other token.
 create function {schema}.drop_vault_tags() returns trigger language plpgsql set search_path = pg_catalog, pg_temp as $$
 begin
-	execute format('delete from %I.vault_tags t using gone, unnest(gone.tags) as g (tag)
-		where t.keyring = gone.keyring and t.tag = g.tag and t.hash = gone.hash', tg_table_schema);
+	if exists (select from gone where tags is not null) then
+		execute format('delete from %I.vault_tags t using gone, unnest(gone.tags) as g (tag)
+			where t.keyring = gone.keyring and t.tag = g.tag and t.hash = gone.hash', tg_table_schema);
+	end if;
 	return null;
 end $$;
 

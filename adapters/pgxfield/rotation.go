@@ -31,7 +31,8 @@ const (
 // rows, and with unique= no duplicate gets in.
 //
 //  1. Steady: Keyring.Rotate with the scope, and purpose Index (Token for siv).
-//  2. Waiting, until Until: the time of the keyring's PropagationDelay.
+//  2. Waiting, until Until: the time of the keyring's PropagationDelay. Give clocks a
+//     few seconds more.
 //  3. Rewriting: in a transaction, select a page with Rewrite, collect its rows,
 //     and write each anew by Update and Args. Commit, and go on until Remaining
 //     counts no rows.

@@ -147,7 +147,7 @@ func (f *fleet) rotate(t testing.TB) {
 	for _, column := range columns {
 		until = rotation(column, pgxfield.Waiting).Until
 	}
-	time.Sleep(time.Until(until) + 100*time.Millisecond)
+	time.Sleep(time.Until(until) + 1500*time.Millisecond) // the keyrings' clocks tick once a second
 	for _, column := range columns {
 		r := rotation(column, pgxfield.Rewriting)
 		first := scalar(r.Remaining)

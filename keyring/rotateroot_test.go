@@ -8,6 +8,7 @@ import (
 	"slices"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/require"
@@ -323,4 +324,28 @@ func TestDestroyedRootIsUsedByNobody(t *testing.T) {
 	time.Sleep(time.Millisecond)
 	aboutKey(t, w.kr.Refresh(t.Context()), id, keyring.ErrTampered)
 	require.NoError(t, use(w.kr, keyring.Encryption).decrypt("scope 0", id), "what is in memory opens")
+}
+
+// TestRootsThatAreGone destroys root keys that a process holds and has no use for,
+// or uses only for a key that vanished: its purposes must not go stale, though no
+// KMS gives them any more.
+func TestRootsThatAreGone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFixture()
+		f.cfg.Scoped = true
+		kr, admin := f.create(t), f.open(t) // who creates has all root keys
+		gone := use(kr, keyring.Encryption).mustEncrypt(t, "gone")
+		use(kr, keyring.Encryption).mustEncrypt(t, "here")
+		f.store.Edit(func(_ *[]keyring.Root, keys *[]keyring.Key) { *keys = (*keys)[1:] })
+		for _, p := range []keyring.Purpose{keyring.Encryption, keyring.Token} {
+			done, err := admin.RotateRoot(t.Context(), p)
+			require.NoError(t, err)
+			require.NoError(t, admin.DestroyRoot(t.Context(), done.Empty[0]))
+		}
+		time.Sleep(30 * time.Hour)
+		require.NoError(t, kr.Health().Err())
+		use(kr, keyring.Token).mustEncrypt(t, "new")
+		use(kr, keyring.Encryption).mustEncrypt(t, "here")
+		require.NoError(t, use(kr, keyring.Encryption).decrypt("gone", gone))
+	})
 }

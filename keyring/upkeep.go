@@ -72,11 +72,12 @@ func (kr *Keyring) rotateDue() {
 // once, and forgets those that are in use no more.
 func (kr *Keyring) renewRoots(ctx context.Context) error {
 	var wg sync.WaitGroup
-	roots := slices.DeleteFunc(kr.roots.all(), func(r root) bool { return r.key == nil })
+	roots := kr.roots.all()
 	errs := make([]error, len(roots))
 	used := kr.usedRoots(roots)
 	for i, r := range roots {
 		switch {
+		case r.key == nil:
 		case !used[r.row.ID]:
 			kr.roots.forget(r.row.ID)
 		case kr.mono()-r.proven >= kr.settings.renewAfter():
@@ -89,22 +90,27 @@ func (kr *Keyring) renewRoots(ctx context.Context) error {
 	return errors.Join(errs...)
 }
 
-// usedRoots returns those of the unwrapped roots that wrap a key in memory, or
-// are the last of their purpose and will wrap the next one.
-func (kr *Keyring) usedRoots(roots []root) map[KeyID]bool {
-	used, last := make(map[KeyID]bool), make(map[Purpose]KeyID)
-	for _, r := range roots { // by ascending version
-		last[r.row.Purpose] = r.row.ID
+// usedRoots returns those of all roots that wrap a key in memory, or are the newest
+// of their purpose and will wrap the next one. A destroyed root is not among them,
+// though a key that vanished from the store may have been under it: no KMS can
+// confirm it any more, and its purpose must not go stale for that.
+func (kr *Keyring) usedRoots(all []root) map[KeyID]bool {
+	used := make(map[KeyID]bool)
+	for i, r := range all { // by purpose and ascending version
+		if i == len(all)-1 || all[i+1].row.Purpose != r.row.Purpose {
+			used[r.row.ID] = true
+		}
 	}
-	for _, id := range last {
-		used[id] = true
+	if slices.ContainsFunc(all, func(r root) bool { return r.key != nil && !used[r.row.ID] }) {
+		for _, e := range kr.entries() {
+			for _, k := range e.keys.Load().keys {
+				used[k.row.Root] = true
+			}
+		}
 	}
-	if len(used) == len(roots) {
-		return used
-	}
-	for _, e := range kr.entries() {
-		for _, k := range e.keys.Load().keys {
-			used[k.row.Root] = true
+	for _, r := range all {
+		if r.row.State == RootDestroyed {
+			delete(used, r.row.ID)
 		}
 	}
 	return used

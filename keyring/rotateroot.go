@@ -34,8 +34,9 @@ const sweepBatch = 1000
 // The new root is there before the first key moves, and each batch of keys is
 // one conditional write: a rotation that was cut short, even by a kill, has lost
 // nothing, and the next call, of any process, finishes it. That call then adds no
-// further root key. Calls may race. Keys that fail authentication stay where they
-// are; the error names each, with the report of all that was done.
+// further root key. Calls may race. Keys that fail authentication, or whose root
+// key does or is denied by the KMS, stay where they are; the error names each, with
+// the report of all that was done.
 //
 // It needs the right to Wrap by every KMS of the purpose (see
 // Config.AllowMissingWraps), to Unwrap, and to insert and change roots and keys
@@ -61,27 +62,35 @@ func (kr *Keyring) rotateRoot(ctx context.Context, done *RootRotation) error {
 	if !ok {
 		return fmt.Errorf("%w: the purpose has no root key", ErrTampered)
 	}
-	unfinished, err := kr.anyUnder(ctx, kr.olderRoots(newest.row))
-	if err == nil && !unfinished {
-		done.Added, err = kr.addRoot(ctx, newest.row)
+	// What another rotation has left comes first: if there was any, this call is
+	// the end of that one. Keys that can not be moved are no reason to stay.
+	found, refused, err := kr.sweepAll(ctx, newest.row, done)
+	if err != nil || found {
+		return errors.Join(refused, err)
 	}
-	if err != nil {
+	if done.Added, err = kr.addRoot(ctx, newest.row); err != nil {
 		return err
 	}
 	newest, _ = kr.roots.newest(done.Purpose)
-	done.Root, done.Version = newest.row.ID, newest.row.Version
-	var refused error
-	for _, r := range kr.olderRoots(newest.row) {
-		left, err := kr.sweep(ctx, r, done)
+	_, refused, err = kr.sweepAll(ctx, newest.row, done)
+	return errors.Join(refused, err)
+}
+
+// sweepAll moves the keys under all roots that are older than newest. found says
+// that there were keys that could be moved.
+func (kr *Keyring) sweepAll(ctx context.Context, newest Root, done *RootRotation) (found bool, refused, err error) {
+	done.Root, done.Version, done.Empty = newest.ID, newest.Version, nil
+	for _, r := range kr.olderRoots(newest) {
+		any, left, err := kr.sweep(ctx, r, done)
+		found, refused = found || any, errors.Join(refused, left)
 		if err != nil {
-			return errors.Join(refused, err)
+			return found, refused, err
 		}
 		if left == nil {
 			done.Empty = append(done.Empty, r.ID)
 		}
-		refused = errors.Join(refused, left)
 	}
-	return refused
+	return found, refused, nil
 }
 
 // olderRoots returns the roots of newest's purpose that may have keys and shall
@@ -138,28 +147,33 @@ func (kr *Keyring) addRoot(ctx context.Context, newest Root) (added bool, err er
 	return false, fmt.Errorf("%w: %w", ErrUnavailable, ErrConflict)
 }
 
-// sweep moves the keys under r to the newest root, batch by batch. refused tells
-// of the keys that it left because they are not authentic.
-func (kr *Keyring) sweep(ctx context.Context, r Root, done *RootRotation) (refused, err error) {
+// sweep moves the keys under r to the newest root, batch by batch. found says that
+// there were any, refused tells of those that it left because they are not
+// authentic, or of a root key that is not, or that the KMS refuses.
+func (kr *Keyring) sweep(ctx context.Context, r Root, done *RootRotation) (found bool, refused, err error) {
 	var after KeyID
 	for conflicts := 0; conflicts < maxTries; {
 		keys, err := kr.loadUnder(ctx, r, after, sweepBatch)
 		if err != nil || len(keys) == 0 {
-			return refused, err
+			return found, refused, err
 		}
 		moved, bad, err := kr.rewrapKeys(ctx, r, keys)
-		if err != nil {
-			return refused, err
+		switch {
+		case errors.Is(err, ErrDenied) || errors.Is(err, ErrTampered): // of r, or of the newest: nothing can leave r
+			return found, errors.Join(refused, err), nil
+		case err != nil:
+			return found, refused, err
 		}
+		found = found || len(moved) > 0
 		err = kr.updateKeys(ctx, moved)
 		switch {
 		case errors.Is(err, ErrConflict): // a key changed, or the newest root is another one by now
 			conflicts++
 			if _, err := kr.loadStore(ctx, nil); err != nil {
-				return refused, err
+				return found, refused, err
 			}
 		case err != nil:
-			return refused, err
+			return found, refused, err
 		default:
 			conflicts = 0
 			refused = errors.Join(refused, bad)
@@ -167,7 +181,7 @@ func (kr *Keyring) sweep(ctx context.Context, r Root, done *RootRotation) (refus
 			after = keys[len(keys)-1].ID
 		}
 	}
-	return refused, fmt.Errorf("%w: %w", ErrUnavailable, ErrConflict)
+	return found, refused, fmt.Errorf("%w: %w", ErrUnavailable, ErrConflict)
 }
 
 // rewrapKeys returns the rows of keys, which are under r, as they are under the

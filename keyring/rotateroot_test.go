@@ -309,6 +309,72 @@ func TestRotateRootNeedsEveryKMS(t *testing.T) {
 	require.ErrorContains(t, err, "no such purpose")
 }
 
+// TestRotateRootLeavesWhatIsRefused has rows that can not be moved, of keys and of
+// roots: nobody who can write the store may keep a root key from being rotated.
+func TestRotateRootLeavesWhatIsRefused(t *testing.T) {
+	w := newRootWorld(t, 3)
+	first := w.roots(keyring.Encryption)[0]
+	w.store.Edit(func(_ *[]keyring.Root, keys *[]keyring.Key) { (*keys)[1].Wrapped[20] ^= 1 })
+	_, keys := w.store.Snapshot()
+	for version := 2; version < 4; version++ {
+		done, err := w.kr.RotateRoot(t.Context(), keyring.Encryption)
+		aboutKey(t, err, keys[1].ID, keyring.ErrTampered)
+		require.Equal(t, version, done.Version)
+		require.True(t, done.Added)
+		require.Equal(t, 5, done.Moved)
+		require.NotContains(t, done.Empty, first.ID)
+		require.Len(t, done.Empty, version-2)
+	}
+	w.store.Edit(func(roots *[]keyring.Root, _ *[]keyring.Key) { // a root that nobody can unwrap
+		forged := first
+		forged.Version, forged.ID = 7, first.ID^1
+		*roots = append(*roots, forged)
+	})
+	kr := w.open(t)
+	_, err := use(kr, keyring.Encryption).encrypt("new")
+	require.ErrorIs(t, err, keyring.ErrDenied, "control")
+	done, err := kr.RotateRoot(t.Context(), keyring.Encryption)
+	aboutKey(t, err, keys[1].ID, keyring.ErrTampered)
+	require.Equal(t, 8, done.Version)
+	require.Contains(t, done.Empty, first.ID^1)
+	require.Equal(t, 5, w.under()[done.Root])
+	use(kr, keyring.Encryption).mustEncrypt(t, "new")
+
+	// The KMS denies an older root key too early, while keys are under it.
+	w = newRootWorld(t, 3)
+	first = w.roots(keyring.Encryption)[0]
+	picky := &pickyKMS{KMS: w.kms, denied: first.ID}
+	w.cfg.KMS = []keyring.KMS{picky}
+	kr = w.open(t)
+	done, err = kr.RotateRoot(t.Context(), keyring.Encryption)
+	aboutKey(t, err, first.ID, keyring.ErrDenied)
+	require.True(t, done.Added)
+	require.Zero(t, done.Moved)
+	require.Empty(t, done.Empty)
+	use(kr, keyring.Encryption).mustEncrypt(t, "new")
+	aboutKey(t, kr.DestroyRoot(t.Context(), first.ID), first.ID, keyring.ErrInUse)
+	picky.denied = 0
+	done, err = kr.RotateRoot(t.Context(), keyring.Encryption)
+	require.NoError(t, err)
+	require.False(t, done.Added)
+	require.Equal(t, 6, done.Moved)
+	require.Equal(t, []keyring.KeyID{first.ID}, done.Empty)
+	w.check(t, kr)
+}
+
+// pickyKMS denies one root key.
+type pickyKMS struct {
+	*keyringtest.KMS
+	denied keyring.KeyID
+}
+
+func (k *pickyKMS) Unwrap(ctx context.Context, wrapped []byte, ec keyring.EncryptionContext) ([]byte, error) {
+	if ec["key_id"] == k.denied.String() {
+		return nil, keyring.ErrDenied
+	}
+	return k.KMS.Unwrap(ctx, wrapped, ec)
+}
+
 // TestDestroyedRootIsUsedByNobody puts a key under a destroyed root, as somebody
 // with a backup and the right to write the store could.
 func TestDestroyedRootIsUsedByNobody(t *testing.T) {

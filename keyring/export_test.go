@@ -269,8 +269,8 @@ func NewRows(r Root, k Key, root, dek []byte) (Root, Key, error) {
 	return r, k, nil
 }
 
-// ErasedAt returns when kr last wrote a tombstone.
-func ErasedAt(kr *Keyring) time.Duration { return time.Duration(kr.erased.Load()) }
+// ErasedAt returns when kr last wrote the tombstone of scope.
+func ErasedAt(kr *Keyring, scope string) time.Duration { return kr.erasures.last(scope) }
 
 // InsertMany makes the first key of many scopes, without what that costs.
 func InsertMany(ctx context.Context, kr *Keyring, p Purpose, scopes []string) error {

@@ -39,8 +39,8 @@ type Keyring struct {
 	scopes    [4]scopeMap
 
 	cached atomic.Int64 // bytes in caches, at most maxCache
-	erased atomic.Int64 // mono() when this process last wrote a tombstone
 
+	erasures  erasures
 	roots     roots
 	loads     flight.Group[Target, *entry]
 	colds     flight.Group[Target, *entry] // around loads, for targets not in memory
@@ -448,7 +448,7 @@ func (kr *Keyring) keep(e *entry) *entry {
 		kr.only[i].Store(e)
 		return e
 	}
-	kept, evicted := kr.scopes[i].add(e, maxScopes, &kr.erased)
+	kept, evicted := kr.scopes[i].add(e, maxScopes, &kr.erasures)
 	if evicted != nil {
 		evicted.close()
 	}

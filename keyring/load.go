@@ -63,8 +63,8 @@ func (kr *Keyring) load(ctx context.Context, targets []Target) (roots, err error
 	return roots, refused.err()
 }
 
-// errOutdated says that a scope was erased since the load began, perhaps the one
-// that it was about.
+// errOutdated says that the scope that a load was about was erased since it began,
+// or may have been.
 var errOutdated = errors.New("keyring: load again")
 
 // joinLoad loads one target, together with everybody else who wants it now, and
@@ -122,7 +122,7 @@ func (kr *Keyring) merge(ctx context.Context, t Target, rows []Key, erased bool,
 	}
 	if kept := kr.keep(e); kept != e {
 		e.close()
-		if kept == nil && kr.settings.Scoped && e.outdated(&kr.erased) {
+		if kept == nil && kr.settings.Scoped && e.outdated(&kr.erasures) {
 			return errOutdated
 		}
 		return kr.merge(ctx, t, rows, erased, asOf)
@@ -141,7 +141,7 @@ func (kr *Keyring) update(ctx context.Context, e *entry, rows []Key, erased bool
 	if e.closed {
 		return nil, false
 	}
-	t, old := e.target, e.keys.Load()
+	old := e.keys.Load()
 	var keys []*dek
 	outage := len(rows) > 0
 	missed := make(map[KeyID]bool) // root keys: one that fails is named once, not for each of its keys
@@ -170,9 +170,17 @@ func (kr *Keyring) update(ctx context.Context, e *entry, rows []Key, erased bool
 	if outage && len(old.keys) == 0 && !erased {
 		return failed, true
 	}
+	kr.replace(e, keys, erased, asOf)
+	return failed, true
+}
+
+// replace makes keys what is known of e's target, and wipes what is not kept. A
+// tombstone that was seen once stays. The caller holds e.mu.
+func (kr *Keyring) replace(e *entry, keys []*dek, erased bool, asOf time.Duration) {
+	old := e.keys.Load()
 	tombstone := old.erased
 	if erased {
-		tombstone = &KeyError{Keyring: kr.name, Scope: t.Scope, Purpose: t.Purpose, Err: ErrErased}
+		tombstone = &KeyError{Keyring: kr.name, Scope: e.target.Scope, Purpose: e.target.Purpose, Err: ErrErased}
 	}
 	kept := keys
 	if tombstone != nil {
@@ -183,7 +191,7 @@ func (kr *Keyring) update(ctx context.Context, e *entry, rows []Key, erased bool
 	if !old.serves(next) {
 		e.endShortcuts()
 	}
-	kr.tell(t, old, next)
+	kr.tell(e.target, old, next)
 	// Wipe only now: who finds a key wiped looks again, and must find
 	// another snapshot then.
 	for _, k := range slices.Concat(old.keys, keys) {
@@ -191,7 +199,6 @@ func (kr *Keyring) update(ctx context.Context, e *entry, rows []Key, erased bool
 			k.forget()
 		}
 	}
-	return failed, true
 }
 
 // withoutMaterial returns the keys of a scope that has a tombstone.

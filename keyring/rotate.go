@@ -34,7 +34,11 @@ func (kr *Keyring) Rotate(ctx context.Context, t Target, opts RotateOptions) (Ke
 	}
 	from := 0
 	if e != nil {
-		if newest := e.keys.Load().newest(); newest != nil {
+		s := e.keys.Load()
+		if s.erased != nil {
+			return 0, s.erased
+		}
+		if newest := s.newest(); newest != nil {
 			from = newest.row.Version
 		}
 	}

@@ -4,6 +4,7 @@ import (
 	"hash/maphash"
 	"sync"
 	"sync/atomic"
+	"time"
 )
 
 // maxScopes bounds the scopes per purpose that a process keeps in memory.
@@ -53,7 +54,7 @@ func (m *scopeMap) get(scope string) *entry {
 // add returns the entry of e's scope: the one that is there, or else e; but nil
 // if e was there and is gone, for its keys are wiped or will be, or if it is
 // outdated. It returns a second entry if that had to go to make room.
-func (m *scopeMap) add(e *entry, limit int, erased *atomic.Int64) (kept, evicted *entry) {
+func (m *scopeMap) add(e *entry, limit int, x *erasures) (kept, evicted *entry) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if e.gone {
@@ -62,7 +63,7 @@ func (m *scopeMap) add(e *entry, limit int, erased *atomic.Int64) (kept, evicted
 	if old := m.get(e.target.Scope); old != nil {
 		return old, nil
 	}
-	if e.outdated(erased) {
+	if e.outdated(x) {
 		return nil, nil
 	}
 	if m.n >= limit {
@@ -79,9 +80,38 @@ func (m *scopeMap) add(e *entry, limit int, erased *atomic.Int64) (kept, evicted
 // this process wrote. Shred notes the time, and then merges the tombstone into
 // the scope's entry, under the lock of add: either it finds e, or add finds the
 // time, also if the entry with the tombstone was evicted meanwhile.
-func (e *entry) outdated(erased *atomic.Int64) bool {
+func (e *entry) outdated(x *erasures) bool {
 	s := e.keys.Load()
-	return s.erased == nil && int64(s.asOf) < erased.Load()
+	return s.erased == nil && s.asOf < x.last(e.target.Scope)
+}
+
+// erasures are the scopes that this process has erased, and when. The zero value
+// is ready.
+type erasures struct {
+	mu     sync.Mutex
+	at     map[string]time.Duration
+	latest time.Duration // of those that are not in at any more
+}
+
+const maxErasures = 10_000
+
+func (x *erasures) add(scope string, now time.Duration) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if len(x.at) >= maxErasures {
+		x.at, x.latest = nil, now
+	}
+	if x.at == nil {
+		x.at = make(map[string]time.Duration)
+	}
+	x.at[scope] = max(now, x.at[scope])
+}
+
+// last returns when scope was erased last, or a later time.
+func (x *erasures) last(scope string) time.Duration {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	return max(x.latest, x.at[scope])
 }
 
 func (m *scopeMap) push(table []chain, n *node) {

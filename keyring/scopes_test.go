@@ -11,7 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-var never atomic.Int64 // a scope was erased
+var never erasures
 
 func newEntry(scope string) *entry {
 	e := &entry{target: Target{Scope: scope, Purpose: Encryption}}
@@ -130,4 +130,22 @@ func TestScopeMapReaders(t *testing.T) {
 		require.NotNil(t, m.get(scope))
 	}
 	t.Logf("%d reads", reads.Load())
+}
+
+// TestErasures checks that what is not kept any more counts as erased just now.
+func TestErasures(t *testing.T) {
+	var x erasures
+	require.Zero(t, x.last("a"))
+	x.add("a", 7)
+	x.add("a", 5)
+	require.EqualValues(t, 7, x.last("a"))
+	require.Zero(t, x.last("b"))
+	for i := range maxErasures {
+		x.add(fmt.Sprint(i), time.Duration(10+i))
+	}
+	require.LessOrEqual(t, len(x.at), maxErasures)
+	for _, scope := range []string{"a", "b", "3"} {
+		require.GreaterOrEqual(t, x.last(scope), time.Duration(13))
+	}
+	require.EqualValues(t, 10+maxErasures-1, x.last(fmt.Sprint(maxErasures-1)))
 }

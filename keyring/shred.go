@@ -48,8 +48,8 @@ var remains = []string{
 // make the scope's first key. Other processes follow at their next refresh,
 // within RefreshEvery; those cut off from the store within DecryptGrace.
 //
-// The tombstone takes effect also if the rest fails, as it does for purposes whose
-// root key this process can not use. Calling it again finishes, and a scope that
+// The tombstone takes effect also if the rest fails: for want of the store, of ctx,
+// or of a root key that this process can not use. Calling it again finishes, and a scope that
 // is erased stays so. A keyring that is not scoped has nothing to shred: see
 // Destroy.
 //
@@ -72,7 +72,7 @@ func (kr *Keyring) Shred(ctx context.Context, scope string, opts ShredOptions) (
 	if err := kr.write(ctx, func(ctx context.Context) error { return kr.store.EraseScope(ctx, kr.name, scope) }); err != nil {
 		return report, fmt.Errorf("keyring: shred %s: scope %q: %w", kr.name, scope, err)
 	}
-	kr.erased.Store(int64(kr.mono())) // before the load below, see outdated
+	kr.erase(targets)
 	var failed error
 	for _, t := range targets {
 		failed = errors.Join(failed, kr.destroyAll(ctx, t, opts.By, &report))
@@ -81,6 +81,23 @@ func (kr *Keyring) Shred(ctx context.Context, scope string, opts ShredOptions) (
 		return report, fmt.Errorf("keyring: shred %s: scope %q has its tombstone, but: %w", kr.name, scope, failed)
 	}
 	return report, nil
+}
+
+// erase takes over the tombstone of a scope that is in the store now, whatever
+// becomes of the loads that follow.
+func (kr *Keyring) erase(targets []Target) {
+	kr.erasures.add(targets[0].Scope, kr.mono()) // first, see outdated
+	for _, t := range targets {
+		e := kr.entry(t.Purpose, t.Scope)
+		if e == nil {
+			continue
+		}
+		e.mu.Lock()
+		if s := e.keys.Load(); !e.closed {
+			kr.replace(e, s.keys, true, s.asOf)
+		}
+		e.mu.Unlock()
+	}
 }
 
 // destroyAll destroys the keys of a target whose scope has a tombstone.

@@ -235,6 +235,23 @@ func TestShredMeetsFirstEncrypt(t *testing.T) {
 	}
 }
 
+// heldLoad is a Store.Load that has read the store, and whose answer is held back.
+type heldLoad struct{ read, release chan struct{} }
+
+func holdNextLoad(f *fixture) heldLoad {
+	held := heldLoad{make(chan struct{}), make(chan struct{})}
+	var once sync.Once
+	change := func(*keyring.Loaded) {
+		once.Do(func() {
+			f.store.Change.Store(nil)
+			close(held.read)
+			<-held.release
+		})
+	}
+	f.store.Change.Store(&change)
+	return held
+}
+
 // TestShredMeetsSlowLoad has a load that read the store before the scope was
 // erased arrive afterwards, when nothing in memory speaks of the scope.
 func TestShredMeetsSlowLoad(t *testing.T) {
@@ -243,31 +260,79 @@ func TestShredMeetsSlowLoad(t *testing.T) {
 	maker := f.create(t)
 	id := use(maker, keyring.Encryption).mustEncrypt(t, "a")
 	kr := f.open(t)
-	held, release := make(chan struct{}), make(chan struct{})
-	var once sync.Once
-	change := func(*keyring.Loaded) {
-		once.Do(func() {
-			f.store.Change.Store(nil)
-			close(held)
-			<-release
-		})
-	}
-	f.store.Change.Store(&change)
+	held := holdNextLoad(f)
 	read := make(chan error, 1)
 	go func() { read <- use(kr, keyring.Encryption).decrypt("a", id) }()
-	<-held
+	<-held.read
 	shredded := make(chan error, 1)
 	go func() {
 		_, err := kr.Shred(background, "a", byAnn)
 		shredded <- err
 	}()
-	for keyring.ErasedAt(kr) == 0 {
+	for keyring.ErasedAt(kr, "a") == 0 {
 		time.Sleep(time.Millisecond)
 	}
-	close(release)
+	close(held.release)
 	require.NoError(t, <-shredded)
 	require.ErrorIs(t, <-read, keyring.ErrErased, "the load is repeated")
 	aboutKey(t, use(kr, keyring.Encryption).decrypt("a", id), id, keyring.ErrErased)
+}
+
+// TestShredLeavesOtherLoads shreds one scope after the other during the load of
+// yet another: that is not repeated, or would not end while a long list is shredded.
+func TestShredLeavesOtherLoads(t *testing.T) {
+	f := newFixture()
+	f.cfg.Scoped = true
+	id := use(f.create(t), keyring.Encryption).mustEncrypt(t, "a")
+	kr := f.open(t)
+	held := holdNextLoad(f)
+	read := make(chan error, 1)
+	go func() { read <- use(kr, keyring.Encryption).decrypt("a", id) }()
+	<-held.read
+	for i := range 10 {
+		_, err := kr.Shred(t.Context(), fmt.Sprint(i), byAnn)
+		require.NoError(t, err)
+	}
+	loads := f.store.Loads.Load()
+	close(held.release)
+	require.NoError(t, <-read)
+	require.Equal(t, loads, f.store.Loads.Load())
+}
+
+// TestShredWithoutStore loses the store, or the caller, right after the tombstone
+// was written.
+func TestShredWithoutStore(t *testing.T) {
+	for name, want := range map[string]error{"store": keyring.ErrUnavailable, "caller": context.Canceled} {
+		f := newFixture()
+		f.cfg.Scoped = true
+		kr := f.create(t)
+		ids := inAllPurposes(t, kr, "a")
+		secrets := keyring.Secrets(kr)
+		ctx, cancel := context.WithCancel(t.Context())
+		f.store.SetAround(func(_ context.Context, operation string, do func() error) error {
+			if operation != "erase" {
+				t.Errorf("%s: %s", name, operation)
+			}
+			defer f.store.Fail(keyring.ErrUnavailable)
+			if name == "caller" {
+				defer cancel()
+			}
+			return do()
+		})
+		_, err := kr.Shred(ctx, "a", byAnn)
+		cancel()
+		require.ErrorIs(t, err, want)
+		require.ErrorContains(t, err, "has its tombstone")
+		requireErased(t, kr, "a", ids)
+		require.Len(t, secrets, 4)
+		for _, s := range secrets {
+			require.Equal(t, make([]byte, 32), s)
+		}
+		f.store.Fail(nil)
+		report, err := kr.Shred(t.Context(), "a", byAnn)
+		require.NoError(t, err, "again, to finish")
+		require.Len(t, report.Keys, 4)
+	}
 }
 
 // TestShredInOutages shreds with what is left: the tombstone counts from the

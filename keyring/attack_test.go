@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -69,6 +70,48 @@ func TestForgedRoot(t *testing.T) {
 	require.ErrorContains(t, err, "80000003")
 	_, err = cold.encrypt("")
 	aboutKey(t, err, id, keyring.ErrDenied)
+}
+
+// TestEvictionUnderLoad has many use more scopes than are kept: what one loads is
+// evicted by the next before he finds it. That is no unknown key, and nothing that
+// Shred may overlook.
+func TestEvictionUnderLoad(t *testing.T) {
+	const scopes, readers, shredders = 12, 12, 4
+	f := newFixture()
+	f.cfg.Scoped = true
+	maker := f.create(t)
+	var ids [scopes]map[keyring.Purpose]keyring.KeyID
+	for i := range ids {
+		ids[i] = inAllPurposes(t, maker, fmt.Sprint(i))
+	}
+	for i := range shredders * 20 {
+		inAllPurposes(t, maker, fmt.Sprint("gone ", i))
+	}
+	kr := f.open(t)
+	keyring.LimitScopes(kr, 1)
+	errs := make([]error, readers+shredders)
+	race(len(errs), func(g int) {
+		for i := 0; i < 500 && g < readers && errs[g] == nil; i++ {
+			n, p := (7*g+i)%scopes, keyring.Purposes()[i%4]
+			errs[g] = use(kr, p).decrypt(fmt.Sprint(n), ids[n][p])
+			if id, err := use(kr, p).encrypt(fmt.Sprint(n)); err != nil || id != ids[n][p] {
+				errs[g] = errors.Join(errs[g], err, fmt.Errorf("encrypts under %s", id))
+			}
+		}
+		for i := g - readers; i >= 0 && i < 20*shredders && errs[g] == nil; i += shredders {
+			var report keyring.ShredReport
+			report, errs[g] = kr.Shred(background, fmt.Sprint("gone ", i), byAnn)
+			if len(report.Keys) != 4 {
+				errs[g] = errors.Join(errs[g], fmt.Errorf("%d keys of 4", len(report.Keys)))
+			}
+		}
+	})
+	require.NoError(t, errors.Join(errs...))
+	_, keys := f.store.Snapshot()
+	for _, k := range keys {
+		require.Equal(t, strings.HasPrefix(k.Scope, "gone"), k.State == keyring.KeyDestroyed, k.Scope)
+	}
+	require.NotContains(t, f.log.String(), "level=ERROR")
 }
 
 // TestEvictionDuringRefresh evicts scopes while loads of them are on their way.

@@ -208,6 +208,10 @@ func Evict(kr *Keyring, p Purpose) {
 	}
 }
 
+// LimitScopes makes n the number of scopes that kr keeps in memory, per purpose. It
+// must be called before kr is used.
+func LimitScopes(kr *Keyring, n int) { kr.scopeLimit = n }
+
 // MergeAfterEviction merges a load into an entry that is evicted, and its keys
 // wiped, at each moment at which that can happen: before the merge takes the
 // entry's lock, and before it publishes it. It panics if the entry comes back.

@@ -28,6 +28,7 @@ type Keyring struct {
 	refreshEvery time.Duration
 	rotateEvery  time.Duration // zero: never
 	scopeRate    int           // new scopes per minute
+	scopeLimit   int           // in memory, per purpose
 	timeout      time.Duration
 	log          *slog.Logger
 	start        time.Time // of the monotonic clock
@@ -186,7 +187,7 @@ func newKeyring(cfg Config, settings Settings) (*Keyring, error) {
 	}
 	kr := &Keyring{
 		name: cfg.Name, store: cfg.Store, keks: newKEKs(&cfg), allowMissing: cfg.AllowMissingWraps, settings: settings, algorithm: cfg.Algorithm,
-		refreshEvery: every, rotateEvery: cfg.RotateEvery, scopeRate: cfg.NewScopesPerMinute, timeout: cfg.Timeout, log: cfg.Logger, start: time.Now(), slots: make(map[string]slot),
+		refreshEvery: every, rotateEvery: cfg.RotateEvery, scopeRate: cfg.NewScopesPerMinute, scopeLimit: maxScopes, timeout: cfg.Timeout, log: cfg.Logger, start: time.Now(), slots: make(map[string]slot),
 	}
 	kr.ctx, kr.stop = context.WithCancelCause(context.Background())
 	return kr, nil
@@ -448,7 +449,7 @@ func (kr *Keyring) keep(e *entry) *entry {
 		kr.only[i].Store(e)
 		return e
 	}
-	kept, evicted := kr.scopes[i].add(e, maxScopes, &kr.erasures)
+	kept, evicted := kr.scopes[i].add(e, kr.scopeLimit, &kr.erasures)
 	if evicted != nil {
 		evicted.close()
 	}

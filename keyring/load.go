@@ -31,36 +31,36 @@ func (kr *Keyring) loadStore(ctx context.Context, targets []Target) (Loaded, err
 	return loaded, kr.mergeRoots(loaded.Roots, asOf)
 }
 
-// load reads the targets' keys from the store and merges them into memory. roots
-// tells of root keys that were refused, of whatever purpose; err of the rest.
-func (kr *Keyring) load(ctx context.Context, targets []Target) (roots, err error) {
+// load reads the targets' keys from the store and merges them into memory. It
+// returns an entry for each target, nil for one without a key; it may be evicted by
+// now. roots tells of root keys that were refused, of whatever purpose; err of the
+// rest.
+func (kr *Keyring) load(ctx context.Context, targets []Target) (entries []*entry, roots, err error) {
 	asOf := kr.mono()
 	loaded, roots := kr.loadStore(ctx, targets)
 	if loaded.Now.IsZero() {
-		return nil, roots
+		return nil, nil, roots
 	}
 	rows := make(map[Target][]Key)
 	for _, k := range loaded.Keys {
 		t := Target{k.Scope, k.Purpose}
 		rows[t] = append(rows[t], k)
 	}
+	entries = make([]*entry, len(targets))
 	var refused refusals
-	var again []Target
-	for _, t := range targets {
-		failed := kr.merge(ctx, t, rows[t], loaded.Erased[t.Scope], asOf)
+	for i, t := range targets {
+		e, failed := kr.merge(ctx, t, rows[t], loaded.Erased[t.Scope], asOf)
 		if failed == errOutdated {
-			again, failed = append(again, t), nil
+			again, _, err := kr.load(ctx, []Target{t})
+			if again == nil {
+				return nil, roots, err
+			}
+			e, failed = again[0], err
 		}
+		entries[i] = e
 		refused.add(failed)
 	}
-	if again != nil {
-		_, failed := kr.load(ctx, again)
-		if failed != nil && !isKeyError(failed) {
-			return roots, failed
-		}
-		refused.add(failed)
-	}
-	return roots, refused.err()
+	return entries, roots, refused.err()
 }
 
 // errOutdated says that the scope that a load was about was erased since it began,
@@ -72,15 +72,16 @@ var errOutdated = errors.New("keyring: load again")
 // said when they are used. joined says that the load had begun before the call.
 func (kr *Keyring) joinLoad(ctx context.Context, t Target) (e *entry, joined bool, err error) {
 	return kr.loads.Do(ctx, t, func() (*entry, error) {
-		_, err := kr.load(kr.ctx, []Target{t}) // a root that matters is missed by its keys
-		if kr.isClosed() {
+		entries, _, err := kr.load(kr.ctx, []Target{t}) // a root that matters is missed by its keys
+		switch {
+		case kr.isClosed():
 			return nil, fmt.Errorf("keyring: %s: %w", kr.name, ErrClosed)
-		}
-		e := kr.entry(t.Purpose, t.Scope)
-		if e != nil && isKeyError(err) {
+		case entries == nil || entries[0] == nil:
+			return nil, err
+		case isKeyError(err):
 			err = nil
 		}
-		return e, err
+		return entries[0], err
 	})
 }
 
@@ -102,11 +103,12 @@ func isKeyError(err error) bool {
 // never makes things worse than they are in memory: a row that is edited,
 // rolled back or gone leaves the key in memory readable and in doubt. The
 // error tells of such rows; a target of which no key could be had for want of
-// a KMS is not kept at all.
+// a KMS is not kept at all. The entry is returned because it may be evicted before
+// anybody finds it.
 //
 // Loads may overlap and arrive in any order. Absence or age in this load
 // counts against a key only if the load began after the key was last seen.
-func (kr *Keyring) merge(ctx context.Context, t Target, rows []Key, erased bool, asOf time.Duration) error {
+func (kr *Keyring) merge(ctx context.Context, t Target, rows []Key, erased bool, asOf time.Duration) (*entry, error) {
 	e := kr.entry(t.Purpose, t.Scope)
 	if e == nil {
 		e = &entry{target: t}
@@ -118,19 +120,19 @@ func (kr *Keyring) merge(ctx context.Context, t Target, rows []Key, erased bool,
 	}
 	if len(rows) > 0 && len(e.keys.Load().keys) == 0 {
 		kr.drop(e) // it may be an entry that says that there is no key
-		return failed
+		return nil, failed
 	}
 	if kept := kr.keep(e); kept != e {
 		e.close()
 		if kept == nil && kr.settings.Scoped && e.outdated(&kr.erasures) {
-			return errOutdated
+			return nil, errOutdated
 		}
 		return kr.merge(ctx, t, rows, erased, asOf)
 	}
 	if kr.isClosed() {
 		kr.drop(e)
 	}
-	return failed
+	return e, failed
 }
 
 // update is merge for an entry that is there. It is not ok if the entry is
@@ -378,7 +380,7 @@ func (kr *Keyring) refreshAll() error {
 	var refused refusals
 	for first := true; first || len(targets) > 0; first = false {
 		n := min(len(targets), loadBatch)
-		roots, err := kr.load(kr.ctx, targets[:n])
+		_, roots, err := kr.load(kr.ctx, targets[:n])
 		if err != nil && !isKeyError(err) {
 			return err
 		}

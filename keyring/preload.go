@@ -29,7 +29,7 @@ func (kr *Keyring) Preload(ctx context.Context, p Purpose, scopes ...string) err
 	}
 	var refused refusals
 	for batch := range slices.Chunk(targets, loadBatch) {
-		_, err := kr.load(ctx, batch) // a root that matters is missed by its keys
+		_, _, err := kr.load(ctx, batch) // a root that matters is missed by its keys
 		switch {
 		case kr.isClosed():
 			return fmt.Errorf("keyring: %s: %w", kr.name, ErrClosed)

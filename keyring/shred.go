@@ -100,7 +100,8 @@ func (kr *Keyring) erase(targets []Target) {
 	}
 }
 
-// destroyAll destroys the keys of a target whose scope has a tombstone.
+// destroyAll destroys the keys of a target whose scope has a tombstone. A key that
+// is refused, or whose root key can not be had, keeps no other one.
 func (kr *Keyring) destroyAll(ctx context.Context, t Target, by string, report *ShredReport) error {
 	for range maxTries {
 		e, err := kr.loadOne(ctx, t)
@@ -109,24 +110,27 @@ func (kr *Keyring) destroyAll(ctx context.Context, t Target, by string, report *
 		}
 		var rows []Key
 		var infos []KeyInfo
+		var refused error
 		s := e.keys.Load()
 		for _, k := range s.keys {
-			switch {
-			case k.bad() != nil:
-				return k.bad()
+			switch err := k.bad(); {
+			case err != nil:
+				refused = errors.Join(refused, err)
+				continue
 			case k.row.State == KeyDestroyed:
 				infos = append(infos, kr.info(s, k))
 				continue
 			}
 			row, err := kr.inState(ctx, k.row, KeyDestroyed, kr.newTombstone(by))
 			if err != nil {
-				return keyError(&k.row, err)
+				refused = errors.Join(refused, keyError(&k.row, err))
+				continue
 			}
 			rows = append(rows, row)
 		}
 		if len(rows) == 0 {
 			report.add(t.Purpose, infos)
-			return nil
+			return refused
 		}
 		if err := kr.updateKeys(ctx, rows); err != nil && !errors.Is(err, ErrConflict) {
 			return &KeyError{kr.name, t.Scope, t.Purpose, 0, err}

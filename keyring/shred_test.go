@@ -393,6 +393,35 @@ func TestShredInOutages(t *testing.T) {
 	})
 }
 
+// TestShredRefusedRows shreds a scope one of whose rows was edited: that row is named,
+// the others are destroyed, in a process that knew them and in one that did not.
+func TestShredRefusedRows(t *testing.T) {
+	for _, warm := range []bool{true, false} {
+		f := newFixture()
+		f.cfg.Scoped = true
+		kr := f.create(t)
+		id := use(kr, keyring.Encryption).mustEncrypt(t, "a")
+		rotate(t, kr, keyring.Target{Scope: "a", Purpose: keyring.Encryption}, keyring.RotateOptions{})
+		edit := func() {
+			f.store.Edit(func(_ *[]keyring.Root, keys *[]keyring.Key) { (*keys)[0].Wrapped[20] ^= 1 })
+		}
+		edit()
+		if !warm {
+			kr = f.open(t)
+		}
+		report, err := kr.Shred(t.Context(), "a", byAnn)
+		aboutKey(t, err, id, keyring.ErrTampered)
+		require.Len(t, report.Keys, 1)
+		_, keys := f.store.Snapshot()
+		require.Equal(t, keyring.KeyEnabled, keys[0].State)
+		require.Equal(t, keyring.KeyDestroyed, keys[1].State)
+		edit() // back
+		report, err = kr.Shred(t.Context(), "a", byAnn)
+		require.NoError(t, err)
+		require.Len(t, report.Keys, 2)
+	}
+}
+
 // TestErasedScopeUnderAnotherRoot moves the keys of a scope whose tombstone is
 // known, but whose keys were not destroyed yet.
 func TestErasedScopeUnderAnotherRoot(t *testing.T) {

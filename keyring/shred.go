@@ -17,14 +17,15 @@ type ShredOptions struct {
 // ShredReport is what Shred erased, and what it could not.
 type ShredReport struct {
 	Scope string
-	At    time.Time // when the last key was destroyed, by the store's clock; a backup from before has it
+	At    time.Time // when the last key was destroyed, by the store's clock, within twice Config.Timeout; a backup from before has it
 	Keys  []KeyInfo // all keys of the scope, of every purpose, destroyed
 
-	// Roots are the root keys under which the keys were, by purpose. Who may
-	// use one of them and has a copy of the store from before At can bring
-	// the keys back: this is the horizon of the erasure. It is reached when
-	// the last such backup is gone, or when each of these root keys is: see
-	// RotateRoot and DestroyRoot.
+	// Roots are the root keys under which the keys were, or may have been before
+	// a RotateRoot, by purpose, destroyed ones included. Who may use one of them
+	// and has a copy of the store from before At can bring the keys back: this is
+	// the horizon of the erasure. It is reached when the last such copy is gone,
+	// or when every KMS denies each of these root keys, whose ids are in the
+	// encryption context. RotateRoot first moves what is not erased from there.
 	Roots map[Purpose][]KeyID
 
 	// Remains says what no keyring can erase.
@@ -33,7 +34,7 @@ type ShredReport struct {
 
 // remains is what Shred says of every scope.
 var remains = []string{
-	"backups and replicas of the store from before: until the root keys in Roots are denied or destroyed at the KMS, or the last backup is gone",
+	"backups and replicas of the store from before: until the last is gone, or every KMS denies the root keys in Roots",
 	"keysets exported with TinkKeyset: whoever has one goes on to read",
 	"tags, tokens and masked copies of the same values under other scopes, other keyrings and other masking keys",
 	"plaintext that left Sealfield: logs, caches, exports, replicas of applications",
@@ -129,7 +130,7 @@ func (kr *Keyring) destroyAll(ctx context.Context, t Target, by string, report *
 			rows = append(rows, row)
 		}
 		if len(rows) == 0 {
-			report.add(t.Purpose, infos)
+			report.add(t.Purpose, infos, kr.roots.all())
 			return refused
 		}
 		if err := kr.updateKeys(ctx, rows); err != nil && !errors.Is(err, ErrConflict) {
@@ -139,16 +140,24 @@ func (kr *Keyring) destroyAll(ctx context.Context, t Target, by string, report *
 	return &KeyError{kr.name, t.Scope, t.Purpose, 0, fmt.Errorf("%w: %w", ErrUnavailable, ErrConflict)}
 }
 
-func (r *ShredReport) add(p Purpose, keys []KeyInfo) {
-	seen := make(map[KeyID]bool)
+// add reports the keys of one purpose. A key has been under no root that is newer
+// than its own, but perhaps under any older one.
+func (r *ShredReport) add(p Purpose, keys []KeyInfo, roots []root) {
+	newest := 0
 	for _, k := range keys {
 		r.Keys = append(r.Keys, k)
 		if k.DestroyedAt.After(r.At) {
 			r.At = k.DestroyedAt
 		}
-		if !seen[k.Root] {
-			seen[k.Root] = true
-			r.Roots[p] = append(r.Roots[p], k.Root)
+		for _, known := range roots {
+			if known.row.ID == k.Root {
+				newest = max(newest, known.row.Version)
+			}
+		}
+	}
+	for _, known := range roots {
+		if known.row.Purpose == p && known.row.Version <= newest {
+			r.Roots[p] = append(r.Roots[p], known.row.ID)
 		}
 	}
 }

@@ -393,6 +393,40 @@ func TestShredInOutages(t *testing.T) {
 	})
 }
 
+// TestShredHorizon rotates and destroys root keys before and after a scope is shredded: a
+// backup of the store brings its keys back with any root key that they were under.
+func TestShredHorizon(t *testing.T) {
+	w := newRootWorld(t, 1)
+	id := w.usable["scope 0"]
+	rotateRoot := func() keyring.KeyID {
+		done, err := w.kr.RotateRoot(t.Context(), keyring.Encryption)
+		require.NoError(t, err)
+		for _, id := range done.Empty {
+			require.NoError(t, w.kr.DestroyRoot(t.Context(), id))
+		}
+		return done.Root
+	}
+	first := w.roots(keyring.Encryption)[0].ID
+	roots, keys := w.store.Snapshot() // the backup
+	second := rotateRoot()
+	report, err := w.kr.Shred(t.Context(), "scope 0", byAnn)
+	require.NoError(t, err)
+	require.Equal(t, []keyring.KeyID{first, second}, report.Roots[keyring.Encryption])
+	require.Len(t, report.Roots[keyring.Index], 1)
+	rotateRoot() // to where no key of the scope ever was, but its tombstones are
+	report, err = w.open(t).Shred(t.Context(), "scope 0", byAnn)
+	require.NoError(t, err)
+	require.Subset(t, report.Roots[keyring.Encryption], []keyring.KeyID{first, second})
+
+	backup := &keyring.TableStore{}
+	backup.Restore(roots, keys)
+	w.cfg.Store = backup
+	for denied, want := range map[keyring.KeyID]error{second: nil, first: keyring.ErrDenied} {
+		w.cfg.KMS = []keyring.KMS{&pickyKMS{KMS: w.kms, denied: denied}}
+		require.ErrorIs(t, use(w.open(t), keyring.Encryption).decrypt("scope 0", id), want)
+	}
+}
+
 // TestShredRefusedRows shreds a scope one of whose rows was edited: that row is named,
 // the others are destroyed, in a process that knew them and in one that did not.
 func TestShredRefusedRows(t *testing.T) {

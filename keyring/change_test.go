@@ -329,6 +329,23 @@ func TestDestroyCompromised(t *testing.T) {
 	})
 }
 
+// TestVanishedSuccessor deletes the newer key of one that is suspended: processes that
+// start now encrypt under the old one, once it is resumed.
+func TestVanishedSuccessor(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFixture()
+		kr := f.create(t)
+		id := use(kr, keyring.Encryption).mustEncrypt(t, "")
+		rotate(t, kr, encryption, keyring.RotateOptions{Immediate: true})
+		require.NoError(t, kr.Suspend(t.Context(), encryption, id))
+		f.store.Edit(func(_ *[]keyring.Root, keys *[]keyring.Key) { *keys = (*keys)[:1] })
+		time.Sleep(80 * minute)
+		err := kr.Destroy(t.Context(), encryption, id, keyring.DestroyOptions{By: "ann", Count: none})
+		aboutKey(t, err, id, keyring.ErrInUse)
+		require.ErrorContains(t, err, "no newer key is active")
+	})
+}
+
 // TestForgedSuccessor adds a row that nobody sealed, of a higher version and long
 // active: it must not make the real key look inactive.
 func TestForgedSuccessor(t *testing.T) {

@@ -252,10 +252,11 @@ func (kr *Keyring) info(s *snapshot, k *dek) KeyInfo {
 	return i
 }
 
-// inactiveSince returns when a newer key became the one to use, or zero.
+// inactiveSince returns when a newer key became the one to use, or zero. One that
+// vanished from the store does not count: others may not know it.
 func (s *snapshot) inactiveSince(k *dek, now time.Time) (since time.Time) {
 	for _, other := range s.keys {
-		if other.authentic && other.row.Version > k.row.Version && !s.pending(other, now) && (since.IsZero() || other.row.ActivateAt.Before(since)) {
+		if other.bad() == nil && other.row.Version > k.row.Version && !s.pending(other, now) && (since.IsZero() || other.row.ActivateAt.Before(since)) {
 			since = other.row.ActivateAt
 		}
 	}

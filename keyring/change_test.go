@@ -172,6 +172,30 @@ func TestMarkCompromised(t *testing.T) {
 	})
 }
 
+// TestMarkCompromisedRace has another process rotate in the midst: the key that it
+// made is pending, and the compromised one must not leave a gap.
+func TestMarkCompromisedRace(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFixture()
+		kr, other := f.create(t), f.open(t)
+		first := use(kr, keyring.Encryption).mustEncrypt(t, "")
+		require.NoError(t, use(other, keyring.Encryption).decrypt("", first))
+		f.store.SetAround(func(_ context.Context, operation string, do func() error) error {
+			if operation == "insert" {
+				f.store.SetAround(nil)
+				rotate(t, other, encryption, keyring.RotateOptions{})
+			}
+			return do()
+		})
+		next, err := kr.MarkCompromised(t.Context(), encryption, first)
+		require.NoError(t, err)
+		require.Equal(t, next, use(kr, keyring.Encryption).mustEncrypt(t, ""))
+		infos, err := kr.Keys(t.Context(), encryption)
+		require.NoError(t, err)
+		require.Len(t, infos, 3)
+	})
+}
+
 // TestMarkCompromisedIndex marks a key whose successor must be known everywhere
 // before it is used.
 func TestMarkCompromisedIndex(t *testing.T) {

@@ -48,23 +48,27 @@ func (kr *Keyring) Resume(ctx context.Context, t Target, id KeyID) error {
 // until then writing fails with ErrCompromised. Who can wait instead rotates
 // first, and marks the key when the new one is active.
 func (kr *Keyring) MarkCompromised(ctx context.Context, t Target, id KeyID) (KeyID, error) {
-	e, k, err := kr.lookup(ctx, t, id)
-	if err == nil && k.row.State == KeyDestroyed {
-		err = k.err
-	}
-	if err != nil {
-		return 0, err
-	}
-	s := kr.current(e, kr.now())
-	newest := s.newest()
-	next := newest.row.ID
-	waits := t.Purpose.delayed() && newest != k && newest.row.State == KeyEnabled
-	if s.inactiveSince(k, kr.now()).IsZero() && !waits {
-		if next, err = kr.Rotate(ctx, t, RotateOptions{Immediate: !t.Purpose.delayed()}); err != nil {
+	for range maxTries {
+		e, k, err := kr.lookup(ctx, t, id)
+		if err == nil && k.row.State == KeyDestroyed {
+			err = k.err
+		}
+		if err != nil {
+			return 0, err
+		}
+		s := kr.current(e, kr.now())
+		newest := s.newest()
+		waits := t.Purpose.delayed() && newest != k && newest.row.State == KeyEnabled
+		if waits || !s.inactiveSince(k, kr.now()).IsZero() {
+			return newest.row.ID, kr.changeState(ctx, t, id, nil, func(*snapshot, *dek) (KeyState, error) { return KeyCompromised, nil })
+		}
+		// Perhaps more than once: of a race it returns the winner's, which may be
+		// pending.
+		if _, err := kr.Rotate(ctx, t, RotateOptions{Immediate: !t.Purpose.delayed()}); err != nil {
 			return 0, err
 		}
 	}
-	return next, kr.changeState(ctx, t, id, nil, func(*snapshot, *dek) (KeyState, error) { return KeyCompromised, nil })
+	return 0, &KeyError{kr.name, t.Scope, t.Purpose, id, fmt.Errorf("%w: %w", ErrUnavailable, ErrConflict)}
 }
 
 // delayed reports whether a new key must be known to every process before it

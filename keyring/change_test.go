@@ -370,6 +370,21 @@ func TestVanishedSuccessor(t *testing.T) {
 	})
 }
 
+// TestDestroyedAt counts for long: the tombstone tells the time of the end of that.
+func TestDestroyedAt(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFixture()
+		kr := f.create(t)
+		id := use(kr, keyring.Encryption).mustEncrypt(t, "")
+		_, err := kr.MarkCompromised(t.Context(), encryption, id)
+		require.NoError(t, err)
+		time.Sleep(80 * minute)
+		count := func(context.Context, keyring.KeyInfo) (int64, error) { time.Sleep(3 * time.Hour); return 0, nil }
+		require.NoError(t, kr.Destroy(t.Context(), encryption, id, keyring.DestroyOptions{By: "ann", Count: count}))
+		require.WithinDuration(t, time.Now(), infoOf(t, kr, encryption, id).DestroyedAt, 2*time.Second)
+	})
+}
+
 // TestForgedSuccessor adds a row that nobody sealed, of a higher version and long
 // active: it must not make the real key look inactive.
 func TestForgedSuccessor(t *testing.T) {

@@ -122,7 +122,7 @@ func (kr *Keyring) destroyAll(ctx context.Context, t Target, by string, report *
 				infos = append(infos, kr.info(s, k))
 				continue
 			}
-			row, err := kr.inState(ctx, k.row, KeyDestroyed, kr.newTombstone(by))
+			row, err := kr.inState(ctx, k.row, KeyDestroyed, by)
 			if err != nil {
 				refused = errors.Join(refused, keyError(&k.row, err))
 				continue

@@ -20,7 +20,7 @@ import (
 // refresh. Suspending it again does nothing; a key that is compromised can not
 // be suspended.
 func (kr *Keyring) Suspend(ctx context.Context, t Target, id KeyID) error {
-	return kr.changeState(ctx, t, id, nil, func(_ *snapshot, k *dek) (KeyState, error) {
+	return kr.changeState(ctx, t, id, "", func(_ *snapshot, k *dek) (KeyState, error) {
 		if k.row.State == KeyCompromised {
 			return "", ErrCompromised
 		}
@@ -31,7 +31,7 @@ func (kr *Keyring) Suspend(ctx context.Context, t Target, id KeyID) error {
 // Resume takes a suspended key into use again. It does nothing to a key that is
 // not suspended.
 func (kr *Keyring) Resume(ctx context.Context, t Target, id KeyID) error {
-	return kr.changeState(ctx, t, id, nil, func(_ *snapshot, k *dek) (KeyState, error) {
+	return kr.changeState(ctx, t, id, "", func(_ *snapshot, k *dek) (KeyState, error) {
 		if k.row.State == KeySuspended {
 			return KeyEnabled, nil
 		}
@@ -60,7 +60,7 @@ func (kr *Keyring) MarkCompromised(ctx context.Context, t Target, id KeyID) (Key
 		newest := s.newest()
 		waits := t.Purpose.delayed() && newest != k && newest.row.State == KeyEnabled
 		if waits || !s.inactiveSince(k, kr.now()).IsZero() {
-			return newest.row.ID, kr.changeState(ctx, t, id, nil, func(*snapshot, *dek) (KeyState, error) { return KeyCompromised, nil })
+			return newest.row.ID, kr.changeState(ctx, t, id, "", func(*snapshot, *dek) (KeyState, error) { return KeyCompromised, nil })
 		}
 		// Perhaps more than once: of a race it returns the winner's, which may be
 		// pending.
@@ -119,7 +119,7 @@ func (kr *Keyring) Destroy(ctx context.Context, t Target, id KeyID, opts Destroy
 		return fmt.Errorf("keyring: %s: DestroyOptions.Count is required", kr.name)
 	}
 	counted := false
-	return kr.changeState(ctx, t, id, kr.newTombstone(opts.By), func(s *snapshot, k *dek) (KeyState, error) {
+	return kr.changeState(ctx, t, id, opts.By, func(s *snapshot, k *dek) (KeyState, error) {
 		if k.row.State == KeyDestroyed {
 			return KeyDestroyed, nil
 		}
@@ -180,8 +180,8 @@ func (k *dek) bad() error {
 }
 
 // changeState gives a key the state that next chooses, again if others change
-// the row meanwhile. A destroyed key wraps the tombstone.
-func (kr *Keyring) changeState(ctx context.Context, t Target, id KeyID, tombstone []byte, next func(*snapshot, *dek) (KeyState, error)) error {
+// the row meanwhile. by goes into the tombstone of a key that it destroys.
+func (kr *Keyring) changeState(ctx context.Context, t Target, id KeyID, by string, next func(*snapshot, *dek) (KeyState, error)) error {
 	for range maxTries {
 		e, k, err := kr.lookup(ctx, t, id)
 		if err != nil {
@@ -196,7 +196,7 @@ func (kr *Keyring) changeState(ctx context.Context, t Target, id KeyID, tombston
 		case k.row.State == KeyDestroyed:
 			return keyError(&k.row, ErrErased)
 		}
-		row, err := kr.inState(ctx, k.row, state, tombstone)
+		row, err := kr.inState(ctx, k.row, state, by)
 		if err == nil {
 			err = kr.updateKeys(ctx, []Key{row})
 		}
@@ -213,7 +213,7 @@ func (kr *Keyring) changeState(ctx context.Context, t Target, id KeyID, tombston
 }
 
 // inState returns the row in another state, under the root that it is under.
-func (kr *Keyring) inState(ctx context.Context, row Key, state KeyState, tombstone []byte) (Key, error) {
+func (kr *Keyring) inState(ctx context.Context, row Key, state KeyState, by string) (Key, error) {
 	rk, err := kr.rootKey(ctx, row.Root, kr.mono())
 	if err != nil {
 		return row, err
@@ -222,13 +222,13 @@ func (kr *Keyring) inState(ctx context.Context, row Key, state KeyState, tombsto
 	if err != nil {
 		return row, err
 	}
+	defer clear(dek)
 	row.State = state
 	if state == KeyDestroyed {
-		rk.wrap(&row, tombstone)
+		rk.wrap(&row, kr.newTombstone(by))
 	} else {
 		rk.wrap(&row, dek)
 	}
-	clear(dek)
 	return row, nil
 }
 

@@ -155,11 +155,12 @@ func (kr *Keyring) mergeRoots(rows []Root, asOf time.Duration) error {
 	for _, row := range rows {
 		present[row.ID] = true
 		old, known := rs.byID[row.ID]
+		back := known && (row.Revision < old.row.Revision || old.row.State == RootDestroyed && row.State != RootDestroyed)
 		switch {
 		case row.Keyring != kr.name, row.Settings != kr.settings, known && old.key != nil && !sameRoot(&row, &old.row),
-			known && row.Revision < old.row.Revision && old.seen < asOf:
+			back && old.seen < asOf:
 			refused = append(refused, rootError(&row, ErrTampered))
-		case !known || row.Revision >= old.row.Revision:
+		case !back:
 			old.row, old.seen = row, kr.mono()
 			rs.byID[row.ID] = old
 		}

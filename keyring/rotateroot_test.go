@@ -415,3 +415,25 @@ func TestRootsThatAreGone(t *testing.T) {
 		require.NoError(t, use(kr, keyring.Encryption).decrypt("gone", gone))
 	})
 }
+
+// TestDestroyedRootStaysDestroyed puts the row of a destroyed root back, with a newer
+// revision, and a key under it: whoever has seen that it was destroyed refuses both.
+func TestDestroyedRootStaysDestroyed(t *testing.T) {
+	w := newRootWorld(t, 1)
+	roots, keys := w.store.Snapshot() // the backup
+	first := w.roots(keyring.Encryption)[0]
+	_, err := w.kr.RotateRoot(t.Context(), keyring.Encryption)
+	require.NoError(t, err)
+	require.NoError(t, w.kr.DestroyRoot(t.Context(), first.ID))
+	warm := w.open(t)
+	w.store.Restore(roots, keys)
+	w.store.Edit(func(roots *[]keyring.Root, _ *[]keyring.Key) {
+		for i := range *roots {
+			(*roots)[i].Revision = 9
+		}
+	})
+	time.Sleep(time.Millisecond)
+	aboutKey(t, warm.Refresh(t.Context()), first.ID, keyring.ErrTampered)
+	aboutKey(t, use(warm, keyring.Encryption).decrypt("scope 0", keys[0].ID), keys[0].ID, keyring.ErrTampered)
+	require.NoError(t, use(w.open(t), keyring.Encryption).decrypt("scope 0", keys[0].ID), "the limit that the package doc names")
+}

@@ -155,7 +155,7 @@ func SetState(ctx context.Context, kr *Keyring, t Target, id KeyID, state KeySta
 	if row.State = state; state == KeyDestroyed {
 		dek = kr.newTombstone("a test")
 	}
-	rk.wrap(&row, dek)
+	rk.wrapNext(&row, dek)
 	return kr.store.UpdateKeys(ctx, []Key{row})
 }
 

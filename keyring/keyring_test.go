@@ -112,7 +112,6 @@ type faultyStore struct {
 	loads, inserts atomic.Int64
 	err            atomic.Pointer[error]
 	afterInsert    atomic.Pointer[error] // fails once the row is in
-	skew           time.Duration         // of its clock
 }
 
 func (s *faultyStore) fail(err error) { s.err.Store(&err) }
@@ -123,9 +122,7 @@ func (s *faultyStore) Load(ctx context.Context, name string, targets []keyring.T
 	if err := s.err.Load(); err != nil {
 		return keyring.Loaded{}, *err
 	}
-	l, err := s.Store.Load(ctx, name, targets)
-	l.Now = l.Now.Add(s.skew)
-	return l, err
+	return s.Store.Load(ctx, name, targets)
 }
 
 func (s *faultyStore) InsertKey(ctx context.Context, k keyring.Key) error {
@@ -133,25 +130,11 @@ func (s *faultyStore) InsertKey(ctx context.Context, k keyring.Key) error {
 	if err := s.err.Load(); err != nil {
 		return *err
 	}
-	if s.skew != 0 { // the memory store has the host's clock and would refuse
-		return s.insertSkewed(ctx, k)
-	}
 	err := s.Store.InsertKey(ctx, k)
 	if after := s.afterInsert.Swap(nil); err == nil && after != nil {
 		return *after
 	}
 	return err
-}
-
-// insertSkewed hands the row on with a time that the host's clock allows, and
-// then puts the real one.
-func (s *faultyStore) insertSkewed(ctx context.Context, k keyring.Key) error {
-	moved := k
-	moved.CreatedAt = k.CreatedAt.Add(-s.skew)
-	if err := s.Store.InsertKey(ctx, moved); err != nil {
-		return err
-	}
-	return s.Store.UpdateKeys(ctx, []keyring.Key{k})
 }
 
 var errDown = fmt.Errorf("connection refused: %w", keyring.ErrUnavailable)
@@ -231,7 +214,7 @@ func TestStatesByTime(t *testing.T) {
 	for _, skew := range []time.Duration{0, 10 * time.Minute, -10 * time.Minute} {
 		synctest.Test(t, func(t *testing.T) {
 			ctx := t.Context()
-			store, kms := &faultyStore{Store: keyring.NewMemoryStore(), skew: skew}, keyringtest.NewKMS()
+			store, kms := &keyring.TableStore{Skew: skew}, keyringtest.NewKMS()
 			one, err := keyring.Create(ctx, config(store, kms))
 			require.NoError(t, err)
 			defer one.Close()

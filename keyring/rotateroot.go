@@ -202,7 +202,7 @@ func (kr *Keyring) rewrapKeys(ctx context.Context, r Root, keys []Key) (moved []
 			refused = errors.Join(refused, keyError(&k, err))
 			continue
 		}
-		to.wrap(&k, dek)
+		to.wrapNext(&k, dek)
 		clear(dek)
 		moved = append(moved, k)
 	}

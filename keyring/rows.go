@@ -77,6 +77,15 @@ func (rk *rootKey) wrap(k *Key, dek []byte) {
 	k.Wrapped = rk.seal(tinkPrefix(k.Root), nil, dek, keyAAD(k))
 }
 
+// wrapNext is wrap for UpdateKeys, which takes a row with the revision that it has,
+// and stores it with the next.
+func (rk *rootKey) wrapNext(k *Key, dek []byte) {
+	next := *k
+	next.Revision++
+	rk.wrap(&next, dek)
+	k.Root, k.Wrapped = next.Root, next.Wrapped
+}
+
 // unwrap returns the DEK, or the tombstone, in the row k, or ErrTampered. A root serves its own
 // keyring and purpose only: who holds the root key for masking must not be able
 // to make a key for encryption.
@@ -96,9 +105,14 @@ func (rk *rootKey) unwrap(k *Key) ([]byte, error) {
 	return nil, ErrTampered
 }
 
+// keyAAD is every field of k but Wrapped. The first revision goes without saying.
 func keyAAD(k *Key) []byte {
-	return pae.Encode("sealfield/v1/dek", k.Keyring, k.Scope, string(k.Purpose), decimal(int64(k.Version)), string(k.ID.Bytes()),
-		string(k.Algorithm), microseconds(k.CreatedAt), microseconds(k.ActivateAt), string(k.Root.Bytes()), string(k.State))
+	parts := []string{"sealfield/v1/dek", k.Keyring, k.Scope, string(k.Purpose), decimal(int64(k.Version)), string(k.ID.Bytes()),
+		string(k.Algorithm), microseconds(k.CreatedAt), microseconds(k.ActivateAt), string(k.Root.Bytes()), string(k.State)}
+	if k.Revision != 1 {
+		parts = append(parts, decimal(k.Revision))
+	}
+	return pae.Encode(parts...)
 }
 
 func tinkPrefix(id KeyID) []byte { return append([]byte{1}, id.Bytes()...) }

@@ -225,9 +225,9 @@ func (kr *Keyring) inState(ctx context.Context, row Key, state KeyState, by stri
 	defer clear(dek)
 	row.State = state
 	if state == KeyDestroyed {
-		rk.wrap(&row, kr.newTombstone(by))
+		rk.wrapNext(&row, kr.newTombstone(by))
 	} else {
-		rk.wrap(&row, dek)
+		rk.wrapNext(&row, dek)
 	}
 	return row, nil
 }

@@ -59,7 +59,8 @@ const (
 )
 
 // Key is the row of one version of a data-encryption key (DEK). It holds no
-// secret in clear. All fields but Revision are authenticated by Wrapped.
+// secret in clear. Every field is authenticated by Wrapped: with Revision 1 for
+// InsertKey, with the one that the store will give it for UpdateKeys.
 type Key struct {
 	Keyring    string
 	Scope      string

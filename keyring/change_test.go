@@ -480,6 +480,37 @@ func TestRotateEveryFails(t *testing.T) {
 	})
 }
 
+// TestRotateEveryMeetsShred erases scopes that are about to be rotated: that is no
+// failure, and the others are rotated.
+func TestRotateEveryMeetsShred(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFixture()
+		f.cfg.RotateEvery, f.cfg.Scoped = 24*time.Hour, true
+		kr := f.create(t)
+		for i := range 5 {
+			use(kr, keyring.Encryption).mustEncrypt(t, fmt.Sprint(i))
+		}
+		erased := false
+		f.store.SetAround(func(ctx context.Context, operation string, do func() error) error {
+			if operation == "insert" && !erased {
+				erased = true
+				for i := range 4 {
+					if err := f.store.EraseScope(ctx, "test", fmt.Sprint(i)); err != nil {
+						return err
+					}
+				}
+			}
+			return do()
+		})
+		time.Sleep(25 * time.Hour)
+		require.True(t, erased)
+		require.NotContains(t, f.log.String(), "level=WARN")
+		infos, err := kr.Keys(t.Context(), keyring.Target{Scope: "4", Purpose: keyring.Encryption})
+		require.NoError(t, err)
+		require.Len(t, infos, 2)
+	})
+}
+
 func TestMissing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFixture()

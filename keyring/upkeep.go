@@ -51,10 +51,12 @@ func (kr *Keyring) rotateDue() {
 			continue
 		}
 		_, err := kr.addVersion(kr.ctx, e.target, s.active.row.Version, kr.settings.PropagationDelay)
-		if kr.ctx.Err() != nil {
+		switch {
+		case kr.ctx.Err() != nil:
 			return
-		}
-		if err != nil { // one for all: what keeps this key keeps the others, too
+		case errors.Is(err, ErrErased): // since the last refresh
+			continue
+		case err != nil: // one for all: what keeps this key keeps the others, too
 			if kr.rotateFailed == nil {
 				kr.log.Warn("sealfield: rotation by age failed", "keyring", kr.name, "error", err)
 			}

@@ -91,10 +91,16 @@ func TestChangesRefused(t *testing.T) {
 	_, keys = f.store.Snapshot()
 	require.Len(t, keys, 1, "an edited row makes no new key")
 
-	f.store.Fail(keyring.ErrUnavailable)
+	f.store.Fail(fmt.Errorf("refused: %w", keyring.ErrUnavailable))
 	for what, err := range changes(encryption, id) {
-		require.ErrorIs(t, err, keyring.ErrUnavailable, what)
+		aboutKey(t, err, id, keyring.ErrUnavailable, what)
 	}
+	_, err := kr.Keys(t.Context(), encryption)
+	aboutKey(t, err, 0, keyring.ErrUnavailable)
+	_, err = kr.Rotate(t.Context(), keyring.Target{Purpose: keyring.Index}, keyring.RotateOptions{})
+	aboutKey(t, err, 0, keyring.ErrUnavailable)
+	aboutKey(t, kr.DestroyRoot(t.Context(), id), id, keyring.ErrUnavailable)
+	require.EqualError(t, kr.DestroyRoot(t.Context(), id), "keyring: test, key "+id.String()+": root key: refused: unavailable")
 	f.store.Fail(nil)
 	require.NoError(t, kr.Close())
 	for what, err := range changes(encryption, id) {

@@ -28,9 +28,12 @@ func (kr *Keyring) Rotate(ctx context.Context, t Target, opts RotateOptions) (Ke
 	if opts.Immediate && t.Purpose.delayed() {
 		return 0, fmt.Errorf("keyring: %s: keys of purpose %s can not be rotated at once: processes that have not loaded the new key would miss rows", kr.name, t.Purpose)
 	}
+	if err := kr.check(t); err != nil {
+		return 0, err
+	}
 	e, _, err := kr.loaded(ctx, t)
 	if err != nil {
-		return 0, err
+		return 0, kr.about(t, 0, err)
 	}
 	from := 0
 	if e != nil {
@@ -78,7 +81,7 @@ func (kr *Keyring) addVersion(ctx context.Context, t Target, from int, delay tim
 	for range maxTries {
 		e, err := kr.loadOne(ctx, t)
 		if err != nil {
-			return 0, err
+			return 0, kr.about(t, 0, err)
 		}
 		if e != nil {
 			s := e.keys.Load()
@@ -151,7 +154,7 @@ func (kr *Keyring) Keys(ctx context.Context, t Target) ([]KeyInfo, error) {
 	}
 	e, err := kr.loadOne(ctx, t)
 	if err != nil || e == nil {
-		return nil, err
+		return nil, kr.about(t, 0, err)
 	}
 	s := kr.current(e, kr.now())
 	var infos []KeyInfo

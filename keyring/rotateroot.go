@@ -230,7 +230,7 @@ func (kr *Keyring) DestroyRoot(ctx context.Context, id KeyID) error {
 	}
 	for range maxTries {
 		if _, err := kr.loadStore(ctx, nil); err != nil {
-			return fmt.Errorf("keyring: destroy root %s: %w", kr.name, err)
+			return &KeyError{Keyring: kr.name, ID: id, Err: fmt.Errorf("root key: %w", err)}
 		}
 		r, ok := kr.roots.get(id)
 		switch {

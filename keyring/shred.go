@@ -107,7 +107,7 @@ func (kr *Keyring) destroyAll(ctx context.Context, t Target, by string, report *
 	for range maxTries {
 		e, err := kr.loadOne(ctx, t)
 		if err != nil || e == nil {
-			return err
+			return kr.about(t, 0, err)
 		}
 		var rows []Key
 		var infos []KeyInfo

@@ -2,6 +2,7 @@ package keyring
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"math"
 	"slices"
@@ -254,4 +255,12 @@ func (kr *Keyring) tell(t Target, old, s *snapshot) {
 
 func keyError(k *Key, err error) error {
 	return &KeyError{Keyring: k.Keyring, Scope: k.Scope, Purpose: k.Purpose, ID: k.ID, Err: err}
+}
+
+// about makes err, of a store perhaps, one that names what was to be done.
+func (kr *Keyring) about(t Target, id KeyID, err error) error {
+	if err == nil || isKeyError(err) || errors.Is(err, ErrClosed) {
+		return err
+	}
+	return &KeyError{kr.name, t.Scope, t.Purpose, id, err}
 }

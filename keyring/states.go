@@ -160,7 +160,7 @@ func (kr *Keyring) lookup(ctx context.Context, t Target, id KeyID) (*entry, *dek
 	}
 	e, err := kr.loadOne(ctx, t)
 	if err != nil {
-		return nil, nil, err
+		return nil, nil, kr.about(t, id, err)
 	}
 	if e != nil {
 		if k := e.keys.Load().find(id); k != nil {
@@ -206,7 +206,7 @@ func (kr *Keyring) changeState(ctx context.Context, t Target, id KeyID, by strin
 			return keyError(&k.row, err)
 		default:
 			_, err = kr.loadOne(ctx, t)
-			return err
+			return kr.about(t, id, err)
 		}
 	}
 	return &KeyError{kr.name, t.Scope, t.Purpose, id, fmt.Errorf("%w: %w", ErrUnavailable, ErrConflict)}

@@ -203,7 +203,10 @@ type KeyError struct {
 }
 
 func (e *KeyError) Error() string {
-	text := fmt.Sprintf("keyring: %s: purpose %s", e.Keyring, e.Purpose)
+	text := "keyring: " + e.Keyring
+	if e.Purpose != "" {
+		text += ": purpose " + string(e.Purpose)
+	}
 	if e.Scope != "" {
 		text += fmt.Sprintf(", scope %q", e.Scope)
 	}

@@ -91,7 +91,7 @@ type Config struct {
 	Timeout time.Duration
 
 	// Logger is told of each change: alarms (rows that fail authentication or
-	// vanish) and the ends of graces at level Error; failures of the store and
+	// vanish, 100 of them by name in a minute) and the ends of graces at level Error; failures of the store and
 	// of KMSs, and missing wraps, at level Warn; their recovery, and new,
 	// activated, changed and erased keys, at level Info. It is given names,
 	// scopes and key ids, never a key or a value. Defaults to slog.Default().

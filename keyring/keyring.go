@@ -58,6 +58,8 @@ type Keyring struct {
 	watching  bool          // the store tells of changes
 	slots     map[string]slot
 	newScopes bucket
+	alarms    bucket
+	unnamed   int // alarms
 
 	ctx  context.Context // ends at Close
 	stop context.CancelCauseFunc

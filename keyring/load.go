@@ -155,7 +155,7 @@ func (kr *Keyring) update(ctx context.Context, e *entry, rows []Key, erased bool
 			bad = nil
 		}
 		missed[row.Root] = missed[row.Root] || k.retry
-		failed = errors.Join(failed, unseen, bad)
+		failed = also(failed, also(unseen, bad))
 		keys = append(keys, k)
 	}
 	for _, k := range old.keys {
@@ -166,7 +166,7 @@ func (kr *Keyring) update(ctx context.Context, e *entry, rows []Key, erased bool
 		if k.seen < asOf {
 			gone.doubt = keyError(&k.row, ErrVanished)
 		}
-		failed = errors.Join(failed, kr.report(k, &gone))
+		failed = also(failed, kr.report(k, &gone))
 		keys = append(keys, &gone)
 	}
 	if outage && len(old.keys) == 0 && !erased {
@@ -336,17 +336,13 @@ func (kr *Keyring) report(old, k *dek) error {
 	return bad
 }
 
-func (kr *Keyring) alarm(err error) {
-	kr.log.Error("sealfield: key refused", "keyring", kr.name, "error", err)
-}
-
 // Refresh reads the store now: new keys, changed states, tombstones. Afterwards
 // this process knows everything that was in the store before the call. It also
 // asks the KMS again for root keys that are due (see Config.EncryptGrace). The
 // keyring does both by itself; call it when the process wakes from a freeze. It
 // returns an error if the store or the KMS was out of reach, or if rows of the
-// store were refused, which then names them; keys that were in memory stay
-// usable for reading either way, until the graces end.
+// store were refused, the first 20 of which it then names; keys that were in memory
+// stay usable for reading either way, until the graces end.
 func (kr *Keyring) Refresh(ctx context.Context) error {
 	return errors.Join(kr.refreshStore(ctx), kr.renewRoots(ctx))
 }
@@ -396,6 +392,7 @@ func (kr *Keyring) refreshAll() error {
 		}
 		targets = targets[n:]
 	}
+	kr.alarmMore()
 	kr.mu.Lock()
 	kr.refreshed = max(kr.refreshed, asOf)
 	kr.mu.Unlock()

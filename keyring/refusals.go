@@ -31,6 +31,14 @@ func (r *refusals) add(err error) {
 	}
 }
 
+// also returns an error that is a and b; nil is no error.
+func also(a, b error) error {
+	var r refusals
+	r.add(a)
+	r.add(b)
+	return r.err()
+}
+
 // err returns r, its only error, or nil.
 func (r *refusals) err() error {
 	switch len(r.first) {
@@ -56,3 +64,30 @@ func (r *refusals) Error() string {
 func (r *refusals) Unwrap() []error { return r.first }
 
 func andMore(n int) string { return fmt.Sprintf("and %d more", n) }
+
+// alarmsPerMinute bounds the alarms that name a key.
+const alarmsPerMinute = 100
+
+// alarm tells of a key that is refused, up to alarmsPerMinute times a minute.
+func (kr *Keyring) alarm(err error) {
+	kr.mu.Lock()
+	named := kr.alarms.take(kr.mono(), alarmsPerMinute/60.0, alarmsPerMinute)
+	if !named {
+		kr.unnamed++
+	}
+	kr.mu.Unlock()
+	if named {
+		kr.log.Error("sealfield: key refused", "keyring", kr.name, "error", err)
+	}
+}
+
+// alarmMore tells how many alarms there were that alarm has kept quiet about.
+func (kr *Keyring) alarmMore() {
+	kr.mu.Lock()
+	n := kr.unnamed
+	kr.unnamed = 0
+	kr.mu.Unlock()
+	if n > 0 {
+		kr.log.Error("sealfield: more keys refused", "keyring", kr.name, "keys", n)
+	}
+}

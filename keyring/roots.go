@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"maps"
 	"math"
@@ -150,7 +149,7 @@ func (kr *Keyring) mergeRoots(rows []Root, asOf time.Duration) error {
 	if rs.byID == nil {
 		rs.byID = make(map[KeyID]root)
 	}
-	var refused []error
+	var refused error
 	present := make(map[KeyID]bool)
 	for _, row := range rows {
 		present[row.ID] = true
@@ -159,7 +158,7 @@ func (kr *Keyring) mergeRoots(rows []Root, asOf time.Duration) error {
 		switch {
 		case row.Keyring != kr.name, row.Settings != kr.settings, known && old.key != nil && !sameRoot(&row, &old.row),
 			back && old.seen < asOf:
-			refused = append(refused, rootError(&row, ErrTampered))
+			refused = also(refused, rootError(&row, ErrTampered))
 		case !back:
 			old.row, old.seen = row, kr.mono()
 			rs.byID[row.ID] = old
@@ -167,13 +166,13 @@ func (kr *Keyring) mergeRoots(rows []Root, asOf time.Duration) error {
 	}
 	for id, r := range rs.byID {
 		if !present[id] && r.seen < asOf {
-			refused = append(refused, rootError(&r.row, ErrVanished))
+			refused = also(refused, rootError(&r.row, ErrVanished))
 			if r.key == nil { // it may never have been genuine: say it once
 				delete(rs.byID, id)
 			}
 		}
 	}
-	return errors.Join(refused...)
+	return refused
 }
 
 func sameRoot(a, b *Root) bool {

@@ -35,8 +35,8 @@ const sweepBatch = 1000
 // one conditional write: a rotation that was cut short, even by a kill, has lost
 // nothing, and the next call, of any process, finishes it. That call then adds no
 // further root key. Calls may race. Keys that fail authentication, or whose root
-// key does or is denied by the KMS, stay where they are; the error names each, with
-// the report of all that was done.
+// key does or is denied by the KMS, stay where they are; the error names the first
+// 20 of them, with the report of all that was done.
 //
 // It needs the right to Wrap by every KMS of the purpose (see
 // Config.AllowMissingWraps), to Unwrap, and to insert and change roots and keys
@@ -82,7 +82,7 @@ func (kr *Keyring) sweepAll(ctx context.Context, newest Root, done *RootRotation
 	done.Root, done.Version, done.Empty = newest.ID, newest.Version, nil
 	for _, r := range kr.olderRoots(newest) {
 		any, left, err := kr.sweep(ctx, r, done)
-		found, refused = found || any, errors.Join(refused, left)
+		found, refused = found || any, also(refused, left)
 		if err != nil {
 			return found, refused, err
 		}
@@ -160,7 +160,7 @@ func (kr *Keyring) sweep(ctx context.Context, r Root, done *RootRotation) (found
 		moved, bad, err := kr.rewrapKeys(ctx, r, keys)
 		switch {
 		case errors.Is(err, ErrDenied) || errors.Is(err, ErrTampered): // of r, or of the newest: nothing can leave r
-			return found, errors.Join(refused, err), nil
+			return found, also(refused, err), nil
 		case err != nil:
 			return found, refused, err
 		}
@@ -176,7 +176,7 @@ func (kr *Keyring) sweep(ctx context.Context, r Root, done *RootRotation) (found
 			return found, refused, err
 		default:
 			conflicts = 0
-			refused = errors.Join(refused, bad)
+			refused = also(refused, bad)
 			done.Moved += len(moved)
 			after = keys[len(keys)-1].ID
 		}
@@ -199,7 +199,7 @@ func (kr *Keyring) rewrapKeys(ctx context.Context, r Root, keys []Key) (moved []
 	for _, k := range keys {
 		dek, err := from.unwrap(&k)
 		if err != nil {
-			refused = errors.Join(refused, keyError(&k, err))
+			refused = also(refused, keyError(&k, err))
 			continue
 		}
 		to.wrapNext(&k, dek)

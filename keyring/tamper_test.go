@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -365,6 +366,41 @@ func TestRollbackOfRoots(t *testing.T) {
 	aboutKey(t, err, id, keyring.ErrTampered, "it is not moved either")
 	aboutKey(t, w.kr.DestroyRoot(t.Context(), before[0].Root), before[0].Root, keyring.ErrInUse)
 	require.NotEqual(t, before[0].Root, done.Root)
+}
+
+// TestManyRefusedRows edits every row of the store: errors, the log and Health name
+// some and count the rest.
+func TestManyRefusedRows(t *testing.T) {
+	const scopes = 1500
+	f := newFixture()
+	f.cfg.Scoped = true
+	kr := f.create(t)
+	var names []string
+	for i := range scopes {
+		names = append(names, fmt.Sprint("scope ", i))
+	}
+	require.NoError(t, keyring.InsertMany(t.Context(), kr, keyring.Encryption, names))
+	require.NoError(t, kr.Preload(t.Context(), keyring.Encryption, names...))
+	f.store.Edit(func(_ *[]keyring.Root, keys *[]keyring.Key) {
+		for i := range *keys {
+			(*keys)[i].State = keyring.KeySuspended
+		}
+	})
+	time.Sleep(time.Millisecond)
+	_, moved := kr.RotateRoot(t.Context(), keyring.Encryption)
+	for what, err := range map[string]error{
+		"Refresh": kr.Refresh(t.Context()), "Preload": f.open(t).Preload(t.Context(), keyring.Encryption, names...), "RotateRoot": moved,
+	} {
+		require.ErrorIs(t, err, keyring.ErrTampered, what)
+		require.Equal(t, 20, strings.Count(err.Error(), `scope "scope `), what)
+		require.ErrorContains(t, err, "and 1480 more", what)
+	}
+	require.Equal(t, 200, strings.Count(f.log.String(), "key refused"), "100 by each process")
+	require.Contains(t, f.log.String(), `msg="sealfield: more keys refused" keyring=test keys=1400`)
+	h := kr.Health()
+	require.Len(t, h.Refused, 101)
+	require.Equal(t, "and 1400 more", h.Refused[100])
+	require.Less(t, len(h.RefreshError), 5_000)
 }
 
 // TestEditedOlderRow edits the row of a retired key. The newest one's version is

@@ -416,6 +416,28 @@ func TestRootsThatAreGone(t *testing.T) {
 	})
 }
 
+// TestRewrapMeetsDestroyRoot destroys a root that another process is about to wrap
+// by a new KMS.
+func TestRewrapMeetsDestroyRoot(t *testing.T) {
+	w := newRootWorld(t, 1)
+	done, err := w.kr.RotateRoot(t.Context(), keyring.Encryption)
+	require.NoError(t, err)
+	w.cfg.KMS = append(w.cfg.KMS, keyringtest.NewKMS())
+	other := w.open(t)
+	w.store.SetAround(func(_ context.Context, operation string, do func() error) error {
+		if operation == "update root" {
+			w.store.SetAround(nil)
+			require.NoError(t, w.kr.DestroyRoot(background, done.Empty[0]))
+		}
+		return do()
+	})
+	report, err := other.Rewrap(t.Context(), keyring.RewrapOptions{})
+	require.NoError(t, err)
+	require.Len(t, report.Roots, 5)
+	require.Equal(t, keyring.RootDestroyed, w.roots(keyring.Encryption)[0].State)
+	require.Empty(t, w.roots(keyring.Encryption)[0].Wraps)
+}
+
 // TestDestroyedRootStaysDestroyed puts the row of a destroyed root back, with a newer
 // revision, and a key under it: whoever has seen that it was destroyed refuses both.
 func TestDestroyedRootStaysDestroyed(t *testing.T) {

@@ -108,6 +108,25 @@ func TestChangesRefused(t *testing.T) {
 	}
 }
 
+// TestChangesOfNewerRelease leaves a key alone whose state a newer release has made.
+func TestChangesOfNewerRelease(t *testing.T) {
+	f := newFixture()
+	kr := f.create(t)
+	id := use(kr, keyring.Encryption).mustEncrypt(t, "")
+	require.NoError(t, keyring.SetState(t.Context(), kr, encryption, id, "of a newer release"))
+	_, err := kr.MarkCompromised(t.Context(), encryption, id)
+	for what, err := range map[string]error{
+		"Suspend": kr.Suspend(t.Context(), encryption, id), "Resume": kr.Resume(t.Context(), encryption, id), "MarkCompromised": err,
+		"Destroy": kr.Destroy(t.Context(), encryption, id, keyring.DestroyOptions{By: "ann", Count: none}),
+	} {
+		aboutKey(t, err, id, keyring.ErrUnavailable, what)
+		require.ErrorContains(t, err, "of a newer release", what)
+	}
+	_, keys := f.store.Snapshot()
+	require.Len(t, keys, 1)
+	require.EqualValues(t, 2, keys[0].Revision)
+}
+
 // TestChangesRace lets a change meet others of the same row.
 func TestChangesRace(t *testing.T) {
 	f := newFixture()

@@ -163,7 +163,12 @@ func (kr *Keyring) lookup(ctx context.Context, t Target, id KeyID) (*entry, *dek
 		return nil, nil, kr.about(t, id, err)
 	}
 	if e != nil {
-		if k := e.keys.Load().find(id); k != nil {
+		k := e.keys.Load().find(id)
+		switch {
+		case k == nil:
+		case k.authentic && errors.Is(k.err, ErrUnavailable): // of a newer release, which may mean more by it
+			return e, k, k.err
+		default:
 			return e, k, k.bad()
 		}
 	}

@@ -147,7 +147,8 @@ func (kr *Keyring) newKey(ctx context.Context, t Target, version int, delay time
 }
 
 // Keys reads the target's keys from the store and describes them by ascending
-// version. If one of them fails authentication, it says which.
+// version. If some fail authentication, or can not be proven for want of the KMS, the
+// error names them, and the others are returned with it.
 func (kr *Keyring) Keys(ctx context.Context, t Target) ([]KeyInfo, error) {
 	if err := kr.check(t); err != nil {
 		return nil, err
@@ -158,11 +159,13 @@ func (kr *Keyring) Keys(ctx context.Context, t Target) ([]KeyInfo, error) {
 	}
 	s := kr.current(e, kr.now())
 	var infos []KeyInfo
+	var refused error
 	for _, k := range s.keys {
 		if err := k.bad(); err != nil {
-			return nil, err
+			refused = also(refused, err)
+			continue
 		}
 		infos = append(infos, kr.info(s, k))
 	}
-	return infos, nil
+	return infos, refused
 }

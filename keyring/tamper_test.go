@@ -424,5 +424,10 @@ func TestEditedOlderRow(t *testing.T) {
 		}
 		require.Equal(t, id, k.mustEncrypt(t, "a"))
 		require.NoError(t, k.decrypt("a", id))
+		infos, err := kr.Keys(t.Context(), w.target)
+		aboutKey(t, err, w.old.ID, keyring.ErrTampered)
+		require.Len(t, infos, 1)
+		require.Equal(t, id, infos[0].ID, "what is left is told")
+		require.Equal(t, keyring.Active, infos[0].State)
 	}
 }

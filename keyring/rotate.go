@@ -52,22 +52,20 @@ func (kr *Keyring) Rotate(ctx context.Context, t Target, opts RotateOptions) (Ke
 	return kr.addVersion(ctx, t, from, delay)
 }
 
-// makeFirstKey makes the first key of a target. Scopes that nobody has seen before
-// may come from outside: their number per minute is limited.
+// makeFirstKey makes the first key of a target.
 func (kr *Keyring) makeFirstKey(ctx context.Context, t Target) error {
 	if err := kr.outage(t); err != nil {
 		return err
 	}
 	_, _, err := kr.firstKeys.Do(ctx, t, func() (struct{}, error) {
-		if kr.settings.Scoped && !kr.mayAddScope() {
-			return struct{}{}, &KeyError{kr.name, t.Scope, t.Purpose, 0, fmt.Errorf("%w: more than %d new scopes in a minute", ErrUnavailable, kr.scopeRate)}
-		}
 		_, err := kr.addVersion(kr.ctx, t, 0, 0)
 		return struct{}{}, err
 	})
 	return err
 }
 
+// mayAddScope limits the first keys per minute: scopes that nobody has seen before
+// may come from outside.
 func (kr *Keyring) mayAddScope() bool {
 	kr.mu.Lock()
 	defer kr.mu.Unlock()
@@ -99,6 +97,9 @@ func (kr *Keyring) addVersion(ctx context.Context, t Target, from int, delay tim
 					return newest.row.ID, nil
 				}
 			}
+		}
+		if from == 0 && inserted == 0 && kr.settings.Scoped && !kr.mayAddScope() {
+			return 0, &KeyError{kr.name, t.Scope, t.Purpose, 0, fmt.Errorf("%w: more than %d new scopes in a minute", ErrUnavailable, kr.scopeRate)}
 		}
 		row, err := kr.newKey(ctx, t, from+1, delay)
 		if err != nil {

@@ -538,5 +538,24 @@ func TestNewScopesPerMinute(t *testing.T) {
 		require.Equal(t, 60, made(100))
 		_, keys := f.store.Snapshot()
 		require.Len(t, keys, 130)
+
+		// Scopes that others have made meanwhile do not count, nor does an outage.
+		time.Sleep(time.Hour)
+		other := use(f.open(t), keyring.Encryption)
+		for i := range 30 {
+			require.ErrorIs(t, k.decrypt(fmt.Sprint(i), 0x80000001), keyring.ErrUnknownKey) // remembered as without keys
+			other.mustEncrypt(t, fmt.Sprint(i))
+			k.mustEncrypt(t, fmt.Sprint(i))
+		}
+		f.store.Fail(keyring.ErrUnavailable)
+		for range 100 {
+			require.ErrorIs(t, k.decrypt("down", 0x80000001), keyring.ErrUnavailable)
+			_, err := k.encrypt("0 down")
+			require.ErrorIs(t, err, keyring.ErrUnavailable)
+		}
+		f.store.Fail(nil)
+		require.Equal(t, 60, made(100))
+		_, err := kr.Rotate(t.Context(), keyring.Target{Scope: "by hand", Purpose: keyring.Encryption}, keyring.RotateOptions{})
+		require.ErrorContains(t, err, "more than 60 new scopes in a minute")
 	})
 }

@@ -38,8 +38,11 @@ func (kr *Keyring) loadStore(ctx context.Context, targets []Target) (Loaded, err
 func (kr *Keyring) load(ctx context.Context, targets []Target) (entries []*entry, roots, err error) {
 	asOf := kr.mono()
 	loaded, roots := kr.loadStore(ctx, targets)
-	if loaded.Now.IsZero() {
+	switch {
+	case loaded.Now.IsZero():
 		return nil, nil, roots
+	case kr.roots.overtake(loaded.Roots, asOf):
+		return kr.load(ctx, targets)
 	}
 	rows := make(map[Target][]Key)
 	for _, k := range loaded.Keys {

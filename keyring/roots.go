@@ -175,6 +175,17 @@ func (kr *Keyring) mergeRoots(rows []Root, asOf time.Duration) error {
 	return refused
 }
 
+// overtake reports whether a load that began at asOf knows a root that was destroyed
+// since then: the keys that it shows under that one have been moved.
+func (rs *roots) overtake(rows []Root, asOf time.Duration) bool {
+	rs.mu.Lock()
+	defer rs.mu.Unlock()
+	return slices.ContainsFunc(rows, func(row Root) bool {
+		known := rs.byID[row.ID]
+		return known.row.State == RootDestroyed && row.State != RootDestroyed && known.seen >= asOf
+	})
+}
+
 func sameRoot(a, b *Root) bool {
 	return a.Keyring == b.Keyring && a.Purpose == b.Purpose && a.Version == b.Version && a.ID == b.ID &&
 		a.CreatedAt.Equal(b.CreatedAt) && a.Settings == b.Settings && bytes.Equal(a.Check, b.Check)

@@ -416,6 +416,24 @@ func TestRootsThatAreGone(t *testing.T) {
 	})
 }
 
+// TestSlowLoadMeetsDestroyRoot has a load that read the store before a key was moved
+// arrive when the process knows already that the older root is destroyed.
+func TestSlowLoadMeetsDestroyRoot(t *testing.T) {
+	w := newRootWorld(t, 1)
+	kr := w.open(t)
+	held := holdNextLoad(w.fixture)
+	read := make(chan error, 1)
+	go func() { read <- use(kr, keyring.Encryption).decrypt("scope 0", w.usable["scope 0"]) }()
+	<-held.read
+	done, err := w.kr.RotateRoot(t.Context(), keyring.Encryption)
+	require.NoError(t, err)
+	require.NoError(t, w.kr.DestroyRoot(t.Context(), done.Empty[0]))
+	require.NoError(t, kr.Refresh(t.Context()))
+	close(held.release)
+	require.NoError(t, <-read)
+	require.NotContains(t, w.log.String(), "level=ERROR")
+}
+
 // TestRewrapMeetsDestroyRoot destroys a root that another process is about to wrap
 // by a new KMS.
 func TestRewrapMeetsDestroyRoot(t *testing.T) {

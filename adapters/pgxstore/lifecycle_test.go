@@ -268,3 +268,90 @@ select 'app', n::text, 'encryption', 1, 2147483648 + n, '', 'enabled', now(), no
 		require.Regexp(t, `Index (Only )?Scan using keys_keyring_\w+ on keys`, plan, what)
 	}
 }
+
+// TestMovesWaitForOthers has another transaction open when keys are moved to the
+// newest root, or a root is added, and commit while that waits: the cases in which a
+// check by the statement's snapshot would be wrong.
+func TestMovesWaitForOthers(t *testing.T) {
+	const closeSecond = `update sealfield.roots set state = 'closed', revision = revision + 1 where version = 2;
+insert into sealfield.roots select keyring, purpose, 3, 4294967295, 'open', now(), scoped, 0, 0, 0, wraps, check_value, 1 from sealfield.roots where version = 2`
+	move := func(s *Store, k keyring.Key, second keyring.Root) error {
+		k.Root = second.ID
+		return s.UpdateKeys(context.Background(), []keyring.Key{k})
+	}
+	addRoot := func(s *Store, _ keyring.Key, second keyring.Root) error {
+		third := aRoot(second.Purpose)
+		third.Version = 3
+		return s.InsertRoot(context.Background(), third)
+	}
+	for name, c := range map[string]struct {
+		other  string
+		commit bool
+		call   func(s *Store, k keyring.Key, second keyring.Root) error
+		want   error
+	}{
+		"move, newest root closed":              {closeSecond, true, move, keyring.ErrConflict},
+		"move, newest root closed, rolled back": {closeSecond, false, move, nil},
+		"move, key changed":                     {`update sealfield.keys set revision = revision + 1`, true, move, keyring.ErrConflict},
+		"move, key changed, rolled back":        {`update sealfield.keys set revision = revision + 1`, false, move, nil},
+		"add root, another did":                 {closeSecond, true, addRoot, keyring.ErrConflict},
+		"add root, another rolled back":         {closeSecond, false, addRoot, nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s, first, conn := newStore(t)
+			look := connect(t, conn.Config())
+			key := aKey(first, "a", 1)
+			require.NoError(t, s.InsertKey(t.Context(), key))
+			second := aRoot(first.Purpose)
+			second.Version = 2
+			require.NoError(t, s.InsertRoot(t.Context(), second))
+			tx, err := conn.Begin(t.Context())
+			require.NoError(t, err)
+			for statement := range strings.SplitSeq(c.other, ";") {
+				_, err = tx.Exec(t.Context(), statement)
+				require.NoError(t, err)
+			}
+			err = waiting(t, look, func() error { return c.call(s, key, second) }, func() {
+				if c.commit {
+					require.NoError(t, tx.Commit(t.Context()))
+				} else {
+					require.NoError(t, tx.Rollback(t.Context()))
+				}
+			})
+			require.ErrorIs(t, err, c.want)
+			var open int
+			require.NoError(t, look.QueryRow(t.Context(), `select count(*) from sealfield.roots where purpose = 'encryption' and state = 'open'`).Scan(&open))
+			require.Equal(t, 1, open)
+		})
+	}
+}
+
+// TestClosingWaitsForMoves has a key on its way to the newest root: that can not be
+// closed, nor a newer one added, before the key is there.
+func TestClosingWaitsForMoves(t *testing.T) {
+	s, first, conn := newStore(t)
+	look := connect(t, conn.Config())
+	key := aKey(first, "a", 1)
+	require.NoError(t, s.InsertKey(t.Context(), key))
+	second := aRoot(first.Purpose)
+	second.Version = 2
+	require.NoError(t, s.InsertRoot(t.Context(), second))
+	tx, err := conn.Begin(t.Context())
+	require.NoError(t, err)
+	key.Root = second.ID
+	args := keyArgs(key)
+	args["revision"] = key.Revision
+	tag, err := tx.Exec(t.Context(), s.queries.updateKey, args)
+	require.NoError(t, err)
+	require.EqualValues(t, 1, tag.RowsAffected())
+	third := aRoot(first.Purpose)
+	third.Version = 3
+	require.NoError(t, waiting(t, look, func() error { return s.InsertRoot(t.Context(), third) }, func() {
+		require.NoError(t, tx.Commit(t.Context()))
+	}))
+	keys, err := s.LoadUnder(t.Context(), second, 0, 10)
+	require.NoError(t, err)
+	require.Len(t, keys, 1, "InsertRoot returned when the key was there")
+	second.State, second.Revision = keyring.RootDestroyed, 2
+	require.ErrorIs(t, s.UpdateRoot(t.Context(), second), keyring.ErrConflict)
+}

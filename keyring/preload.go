@@ -2,6 +2,7 @@ package keyring
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 )
@@ -13,7 +14,8 @@ import (
 //
 // A process keeps at most 100,000 scopes per purpose; those that were not used
 // for longest make room. The error joins what is wrong with single keys (each a
-// *KeyError; the first few if they are many); the others are loaded all the same.
+// *KeyError; the first few if they are many); the others are loaded all the same,
+// unless the KMS of a root key is out of reach, where it stops.
 func (kr *Keyring) Preload(ctx context.Context, p Purpose, scopes ...string) error {
 	var targets []Target
 	seen := make(map[string]bool)
@@ -37,6 +39,9 @@ func (kr *Keyring) Preload(ctx context.Context, p Purpose, scopes ...string) err
 			return fmt.Errorf("keyring: preload %s: %w", kr.name, err)
 		}
 		refused.add(err)
+		if errors.Is(err, ErrUnavailable) {
+			break // the KMS, which every other batch would wait for again
+		}
 	}
 	if err := refused.err(); err != nil {
 		return fmt.Errorf("keyring: preload %s: %w", kr.name, err)

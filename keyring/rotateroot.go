@@ -150,10 +150,14 @@ func (kr *Keyring) addRoot(ctx context.Context, newest Root) (added bool, err er
 // sweep moves the keys under r to the newest root, batch by batch. found says that
 // there were any, refused tells of those that it left because they are not
 // authentic, or of a root key that is not, or that the KMS refuses.
+//
+// A batch moves as a whole or not at all, so where others keep changing keys it
+// gets smaller, until it is one key, and grows again.
 func (kr *Keyring) sweep(ctx context.Context, r Root, done *RootRotation) (found bool, refused, err error) {
 	var after KeyID
-	for conflicts := 0; conflicts < maxTries; {
-		keys, err := kr.loadUnder(ctx, r, after, sweepBatch)
+	batch := sweepBatch
+	for conflicts := 0; conflicts < 2*maxTries; {
+		keys, err := kr.loadUnder(ctx, r, after, batch)
 		if err != nil || len(keys) == 0 {
 			return found, refused, err
 		}
@@ -169,13 +173,14 @@ func (kr *Keyring) sweep(ctx context.Context, r Root, done *RootRotation) (found
 		switch {
 		case errors.Is(err, ErrConflict): // a key changed, or the newest root is another one by now
 			conflicts++
+			batch = max(1, batch/2)
 			if _, err := kr.loadStore(ctx, nil); err != nil {
 				return found, refused, err
 			}
 		case err != nil:
 			return found, refused, err
 		default:
-			conflicts = 0
+			conflicts, batch = 0, min(sweepBatch, 2*batch)
 			refused = also(refused, bad)
 			done.Moved += len(moved)
 			after = keys[len(keys)-1].ID

@@ -13,7 +13,7 @@ LIGHT   := $(filter-out $(addprefix $(CURDIR)/,$(HEAVY)),$(MODULES))
 
 WITHPG := bin/withpg
 
-.PHONY: help test demo bench fuzz lint tidy check-tidy check-work check-mod check-user verify cc
+.PHONY: help test large demo bench fuzz lint tidy check-tidy check-work check-mod check-user verify cc
 .PHONY: $(WITHPG)
 
 help: ## show this list
@@ -32,6 +32,9 @@ test-%: cc $(WITHPG) ## test one module, by the last part of its folder
 	@dir=$$(go list -m -f '{{.Dir}}' | grep '/$*$$') || { echo "no module of the workspace is named $*" >&2; exit 1; }; \
 	echo "== go test $(TESTFLAGS) ./... in $$dir"; \
 	$(WITHPG) -- sh -c "cd '$$dir' && go test $(TESTFLAGS) ./..."
+
+large: $(WITHPG) ## what the race detector makes smaller, at full size: plans over 200,000 rows, a million masked values
+	@$(WITHPG) -- go test -count=1 -run '^(TestPlans|TestVaultPlans|TestDistinct)' ./adapters/pgxfield ./adapters/pgxstore ./mask
 
 demo: $(WITHPG) ## run examples/quickstart, in DATABASE_URL or a throw-away PostgreSQL
 	@go build -o bin/quickstart ./examples/quickstart

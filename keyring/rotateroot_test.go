@@ -278,6 +278,27 @@ func TestRotateRootRaces(t *testing.T) {
 	t.Logf("%d root keys", len(roots))
 }
 
+// busyStore is one in which others change many keys all the time: of a large
+// batch there is always one that has changed.
+type busyStore struct{ keyring.Store }
+
+func (s busyStore) UpdateKeys(ctx context.Context, keys []keyring.Key) error {
+	if len(keys) > 3 {
+		return keyring.ErrConflict
+	}
+	return s.Store.UpdateKeys(ctx, keys)
+}
+
+func TestRotateRootOfBusyKeys(t *testing.T) {
+	w := newRootWorld(t, 200)
+	w.cfg.Store = busyStore{w.store}
+	done, err := w.open(t).RotateRoot(t.Context(), keyring.Encryption)
+	require.NoError(t, err)
+	require.Equal(t, 203, done.Moved)
+	require.Len(t, done.Empty, 1)
+	w.check(t, w.kr)
+}
+
 // TestRotateRootNeedsEveryKMS wraps the new root as Create does.
 func TestRotateRootNeedsEveryKMS(t *testing.T) {
 	w := newRootWorld(t, 3)

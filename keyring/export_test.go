@@ -26,6 +26,13 @@ type TableStore struct {
 	table table
 }
 
+// SetSkew changes Skew in use.
+func (s *TableStore) SetSkew(d time.Duration) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.Skew = d
+}
+
 // SetAround installs a hook; nil removes it.
 func (s *TableStore) SetAround(f func(ctx context.Context, operation string, do func() error) error) {
 	if f == nil {

@@ -136,10 +136,10 @@ func TestShortcutsFollow(t *testing.T) {
 		same(first)
 		time.Sleep(11 * minute)
 		same(second)
-		f.store.Skew = -20 * minute // the clock goes back
+		f.store.SetSkew(-20 * minute) // the clock goes back
 		require.NoError(t, kr.Refresh(t.Context()))
 		same(second)
-		f.store.Skew = 0
+		f.store.SetSkew(0)
 		require.NoError(t, admin.Suspend(t.Context(), target, second))
 		require.NoError(t, kr.Refresh(t.Context()))
 		for range 3 {

@@ -217,7 +217,7 @@ func TestClockGoesBack(t *testing.T) {
 		time.Sleep(11 * minute)
 		require.Equal(t, second, k.mustEncrypt(t, ""))
 
-		f.store.Skew = -8 * minute
+		f.store.SetSkew(-8 * minute)
 		require.NoError(t, kr.Refresh(t.Context()))
 		require.WithinDuration(t, time.Now().Add(-8*minute), keyring.Now(kr), time.Second, "the store's clock is the one that counts")
 		require.Equal(t, second, k.mustEncrypt(t, ""), "retired is final")

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -515,10 +516,9 @@ func TestRotateEveryMeetsShred(t *testing.T) {
 		for i := range 5 {
 			use(kr, keyring.Encryption).mustEncrypt(t, fmt.Sprint(i))
 		}
-		erased := false
+		var erased atomic.Bool
 		f.store.SetAround(func(ctx context.Context, operation string, do func() error) error {
-			if operation == "insert" && !erased {
-				erased = true
+			if operation == "insert" && erased.CompareAndSwap(false, true) {
 				for i := range 4 {
 					if err := f.store.EraseScope(ctx, "test", fmt.Sprint(i)); err != nil {
 						return err
@@ -528,7 +528,7 @@ func TestRotateEveryMeetsShred(t *testing.T) {
 			return do()
 		})
 		time.Sleep(25 * time.Hour)
-		require.True(t, erased)
+		require.True(t, erased.Load())
 		require.NotContains(t, f.log.String(), "level=WARN")
 		infos, err := kr.Keys(t.Context(), keyring.Target{Scope: "4", Purpose: keyring.Encryption})
 		require.NoError(t, err)

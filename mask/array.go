@@ -173,6 +173,7 @@ func buildHstore(b *builder) {
 		return h.dst, !h.bad
 	}
 	b.container("hstore as PostgreSQL writes it", "the keys, and which values are null", "hstore", "text")
+	b.byPath(rest)
 }
 
 func (a *array) expect(text string) {

@@ -34,7 +34,7 @@ func TestExplain(t *testing.T) {
 		"uuid,fallback=error": "refused, and the row with them",
 		"int,lo=0,hi=999":     "who can have 1000 values of his own masked has a table of all",
 		"text":                "all that is not recognised",
-		"ip,keep=24":          "one of 256 (2^8.0)",
+		"ip,keep=24":          "that a network is one, whose bits after the prefix stay zero",
 		"name":                "the script",
 		"date-round":          "there is no key: everybody sees this much",
 		"null":                "the results have nothing of the values",

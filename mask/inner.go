@@ -151,6 +151,50 @@ func (n *node) child(name []byte) *node {
 	return n.any
 }
 
+// inherit gives each name what * beside it says, where the name itself says nothing:
+// a value below a name may be named by a longer path with *.
+func (n *node) inherit() {
+	for _, c := range n.names {
+		if n.any != nil {
+			c.merge(n.any)
+		}
+		c.inherit()
+	}
+	if n.any != nil {
+		n.any.inherit()
+	}
+}
+
+// merge takes over from o all that n does not say. o stays as it is and is not shared.
+func (n *node) merge(o *node) {
+	if n.rule == nil {
+		n.rule = o.rule
+	}
+	for name, c := range o.names {
+		n.name(name).merge(c)
+	}
+	if o.any != nil {
+		if n.any == nil {
+			n.any = &node{}
+		}
+		n.any.merge(o.any)
+	}
+}
+
+// name returns the node of a name below n, and makes it if need be.
+func (n *node) name(name string) *node {
+	if n.names == nil {
+		n.names = map[string]*node{}
+	}
+	if n.names[name] == nil {
+		n.names[name] = &node{}
+	}
+	return n.names[name]
+}
+
+// maxSteps bounds a path, and so what inherit can make of a few of them.
+const maxSteps = 16
+
 // paths compiles the rules of paths, which are like $.contact.email, phones[*], or
 // *.email; names with other characters than letters, digits and _ are in quotes:
 // $."e-mail".
@@ -165,29 +209,32 @@ func (b *builder) paths() *node {
 			b.fail("paths", fmt.Sprintf("%q is no path", p.path), `write $.contact.email, $.phones[*] or $."e-mail"`)
 			return nil
 		}
+		switch {
+		case b.spec.name == "hstore" && len(steps) != 1:
+			b.fail("paths", fmt.Sprintf("%q names no key of an hstore, which has one level", p.path), `write email, * or $."a.b"`)
+			return nil
+		case len(steps) > maxSteps:
+			b.fail("paths", fmt.Sprintf("%q has more than %d steps", p.path, maxSteps), "")
+			return nil
+		}
 		n := root
 		for _, step := range steps {
-			next := &n.any
-			if step != "*" {
-				if n.names == nil {
-					n.names = map[string]*node{}
-				}
-				if n.names[step] == nil {
-					n.names[step] = &node{}
-				}
-				n = n.names[step]
-				continue
+			switch {
+			case step != "*":
+				n = n.name(step)
+			case n.any == nil:
+				n.any = &node{}
+				n = n.any
+			default:
+				n = n.any
 			}
-			if *next == nil {
-				*next = &node{}
-			}
-			n = *next
 		}
 		if n.rule != nil {
 			b.fail("paths", fmt.Sprintf("%q is there twice", p.path), "")
 		}
 		n.rule = b.inner(p.rule)
 	}
+	root.inherit()
 	return root
 }
 
@@ -249,4 +296,14 @@ func (b *builder) container(domain string, visible string, types ...string) {
 	p.Domain, p.Types, p.SameLength, p.MaxLen, p.Alphabet = domain, types, false, 0, ""
 	p.Visible = append(slices.Clone(p.Visible), visible)
 	p.Nullable, p.Fallback = false, ""
+}
+
+// byPath completes the properties of a container whose parts have rules by path. Two
+// values of a part may become equal in its fallback, which Domain does not rule out.
+func (b *builder) byPath(rest *Rule) {
+	p := &b.rule.props
+	p.Bijective, p.Reversible, p.results = false, false, 0
+	if rest == nil {
+		p.Hidden = 0
+	}
 }

@@ -33,15 +33,21 @@ func buildIP(b *builder) {
 		if a.size == 4 {
 			keep = keep4
 		}
-		bits := 8 * a.size
-		if a.prefix >= 0 && a.isNetwork() {
+		bits, network := 8*a.size, a.network()
+		if a.prefix >= 0 && a == network {
 			bits = a.prefix
 		}
 		pan.crypt(a.bytes[:a.size], keep, bits)
+		if a.prefix >= 0 && bits == 8*a.size && a.prefix < bits && a == a.network() {
+			// A host became the network's address, which is the network's result.
+			// The one that host would have is free: that of the network as a host.
+			a = network
+			pan.crypt(a.bytes[:a.size], keep, bits)
+		}
 		return a.append(dst), true
 	}
-	p := b.bijective("IPv4 and IPv6 addresses without a zone, with or without a prefix length", float64(min(32-keep4, 128-keep6)),
-		"which addresses share how long a prefix", "the prefix length after /")
+	p := b.bijective("IPv4 and IPv6 addresses without a zone, with or without a prefix length", 0, // networks of few bits hide few
+		"which addresses share how long a prefix", "the prefix length after /, and that a network is one, whose bits after the prefix stay zero")
 	if keep4 > 0 {
 		p.Visible = append(p.Visible, "the first "+strconv.Itoa(keep4)+" bits of IPv4")
 	}
@@ -175,14 +181,12 @@ func (a *address) parse4(v []byte) bool {
 	return part == 4
 }
 
-// isNetwork reports whether all bits after the prefix are zero.
-func (a *address) isNetwork() bool {
-	for i := a.prefix; i < 8*a.size; i++ {
-		if a.bytes[i/8]>>(7-i%8)&1 != 0 {
-			return false
-		}
+// network returns the address with all bits after the prefix zero.
+func (a address) network() address {
+	for i := max(0, a.prefix); i < 8*a.size; i++ {
+		a.bytes[i/8] &^= 0x80 >> (i % 8)
 	}
-	return true
+	return a
 }
 
 func (a *address) append(dst []byte) []byte {

@@ -29,6 +29,7 @@ func buildJSON(b *builder) {
 		return w.dst, w.err == nil
 	}
 	b.container("valid JSON", "the structure: names, and which values are true, false or null", "json", "jsonb", "text", "varchar")
+	b.byPath(rest)
 }
 
 // space copies white space.

@@ -126,6 +126,9 @@ func buildPerson(template func(*dict.Locale) string, isName bool) func(*builder)
 		p.Domain, p.Hidden, p.Types = anyText, unbounded, textTypes
 		p.Deterministic, p.Subject = !bySubject, bySubject
 		p.Visible = []string{"whether it is in capitals"}
+		if isName {
+			p.Visible = append(p.Visible, "whether there is a comma in it")
+		}
 		if locale == "auto" {
 			p.Visible = append(p.Visible, "the script")
 			locales = locales[1:]

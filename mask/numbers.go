@@ -102,7 +102,7 @@ func buildNoise(b *builder) {
 	}
 	p := &b.rule.props
 	p.Domain, p.Types, p.Alphabet, p.MaxLen = "decimal numbers of at most 18 digits without an exponent", numberTypes, "[0-9.-]", maxDigits+3
-	p.Visible = []string{fmt.Sprintf("the value to within %d percent, its sign and its number of decimals", percent), equality}
+	p.Visible = []string{fmt.Sprintf("the value to within %d percent or one of its last decimal, its sign and its number of decimals", percent), equality}
 }
 
 // buildBucket rounds down to a multiple of size.

@@ -72,6 +72,9 @@ func ParsePolicy(data []byte) (*Policy, error) {
 // PolicyOf reads a policy that was parsed already. It is for package maskyaml: other
 // modules can not make a node.
 func PolicyOf(n *tree.Node) (*Policy, error) {
+	if n == nil {
+		return nil, &SpecError{Reason: "there is no policy"}
+	}
 	r := &policyReader{policy: &Policy{tables: map[string]*tableSpec{}}}
 	r.read(n)
 	if len(r.errs) == 0 {

@@ -30,7 +30,7 @@ type Properties struct {
 	// SameLength is whether results have as many characters as their values.
 	SameLength bool
 	// MaxLen is the largest number of characters of a result, or 0 if there
-	// is none but that of the values.
+	// is none but that of the values, and 3 for *** where they are shorter.
 	MaxLen int
 	// Alphabet is the characters of results, as a bracket expression of
 	// regular expressions, or empty for any.

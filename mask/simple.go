@@ -149,7 +149,7 @@ func buildShape(b *builder) {
 	b.rule.mask = b.shape()
 	p := &b.rule.props
 	p.Domain, p.SameLength, p.Types = anyText, true, textTypes
-	p.Visible = []string{"the number of characters", "which are digits, small and capital letters, and where spaces and ASCII punctuation are", equality}
+	p.Visible = []string{"the number of characters", "which are digits, small and capital letters, and where spaces, ASCII punctuation and control characters are", equality}
 }
 
 // shape returns the engine of the rule shape, which is also a fallback. Without keys
@@ -168,8 +168,8 @@ func (b *builder) shape() engine {
 }
 
 // appendShape draws a character of the same kind for each: a digit for digits, a
-// letter of ASCII for all that is not ASCII. Spaces and ASCII punctuation stay, unless
-// there is nothing else. The result is never src.
+// letter of ASCII for all that is not ASCII. Spaces, ASCII punctuation and control
+// characters stay, unless there is nothing else. The result is never src.
 func appendShape(dst, src []byte, s *prf.Stream) []byte {
 	start, drawn := len(dst), -1
 	for rest := src; len(rest) > 0; {

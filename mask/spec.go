@@ -198,6 +198,12 @@ func (b *builder) checkParams(d definition) {
 	if !d.inner && (b.spec.of != nil || b.spec.paths != nil) {
 		b.fail("", "rule "+b.spec.name+" has no rules inside", "")
 	}
+	if b.spec.of != nil && b.spec.name != "array" {
+		b.fail("of", "is for arrays", "name parts by paths")
+	}
+	if b.spec.paths != nil && b.spec.name == "array" {
+		b.fail("paths", "an array has none", "of is the rule of its elements")
+	}
 	if !d.keyed {
 		return
 	}
@@ -274,8 +280,12 @@ func (b *builder) setFallback(d definition) {
 		p.Nullable = true
 		b.rule.fallback = func([]byte, []byte, *Row) ([]byte, bool) { return nil, true }
 	}
-	if d.fallback == "null" && (p.Fallback == "shape" || p.Fallback == "redact") && !slices.Contains(p.Types, "text") {
-		b.fail("fallback", p.Fallback+" makes text, which is none of the rule's types", "use null or error")
+	if d.fallback == "null" && (p.Fallback == "shape" || p.Fallback == "redact") {
+		// What that makes of 1987-45-99 is no date.
+		p.Types = slices.DeleteFunc(slices.Clone(p.Types), func(t string) bool { return !slices.Contains(textTypes, t) })
+		if len(p.Types) == 0 {
+			b.fail("fallback", p.Fallback+" makes text, which is none of the rule's types", "use null or error")
+		}
 	}
 }
 

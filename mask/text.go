@@ -46,7 +46,7 @@ func (t *textMasker) mask(dst, src []byte, row *Row) ([]byte, bool) {
 	before := rune(-1)
 	for i := 0; i < len(src); {
 		r, size := utf8.DecodeRune(src[i:])
-		if !isWord(before) || !isWord(r) || isIdeograph(r) {
+		if startsWord(before, src[i:]) {
 			if n, out := t.find(dst, src[kept:i], src[i:], before, own); n > 0 {
 				dst = out
 				i += n
@@ -58,7 +58,7 @@ func (t *textMasker) mask(dst, src []byte, row *Row) ([]byte, bool) {
 		i += size
 		before = r
 	}
-	return append(dst, src[kept:]...), true
+	return empty(append(dst, src[kept:]...)), true
 }
 
 // longestFirst returns the row's own values.
@@ -91,11 +91,12 @@ func (t *textMasker) find(dst, skipped, v []byte, before rune, own []ownValue) (
 		if n == 0 {
 			return nil
 		}
-		mark := append(dst, skipped...)
-		if out, ok := r.mask(mark, v[:n], nil); ok && out != nil {
-			return out
+		var room [maxSeparated]byte // a rule that refuses must not cost a copy of skipped
+		masked, ok := r.mask(room[:0], v[:n], nil)
+		if !ok || masked == nil {
+			return nil
 		}
-		return nil
+		return append(append(dst, skipped...), masked...)
 	}
 	c := v[0]
 	if n = emailLen(v); n > 0 {
@@ -237,11 +238,11 @@ func emailLen(v []byte) int {
 // startsWord and endsWord report whether a word may begin after before, or end at n.
 func startsWord(before rune, v []byte) bool {
 	r, _ := utf8.DecodeRune(v)
-	return !isWord(before) || !isWord(r) || isIdeograph(r)
+	return !isWord(before) || !isWord(r) || isIdeograph(r) || isIdeograph(before)
 }
 
 func endsWord(v []byte, n int) bool {
 	last, _ := utf8.DecodeLastRune(v[:n])
 	next, size := utf8.DecodeRune(v[n:])
-	return size == 0 || !isWord(last) || !isWord(next) || isIdeograph(last)
+	return size == 0 || !isWord(last) || !isWord(next) || isIdeograph(last) || isIdeograph(next)
 }

@@ -215,10 +215,11 @@ func (e *Envelope) Encrypt(ctx context.Context, plaintext []byte, ec keyring.Enc
 		switch {
 		case errors.Is(err, errWiped):
 			continue
-		case err != nil:
-			return nil, e.failed("encrypt", err)
 		case k.once:
 			k.wipe()
+		}
+		if err != nil {
+			return nil, e.failed("encrypt", err)
 		}
 		return s.message(plaintext), nil
 	}

@@ -65,6 +65,7 @@ func (e *Envelope) makeDataKey(ctx context.Context) (*dataKey, error) {
 func (e *Envelope) wrapWith(ctx context.Context, k *envelopeKMS, key, id []byte) ([]byte, error) {
 	own := bytes.Clone(key) // a KMS may still be sending it when the time is up
 	wrapped, err := flight.Within(ctx, e.cfg.Timeout, func(ctx context.Context) ([]byte, error) {
+		defer clear(own)
 		return k.Wrap(ctx, own, e.kmsContext(id))
 	})
 	if err == nil && (len(wrapped) <= dataKeySize || len(wrapped) > maxWrapped || bytes.Contains(wrapped, key)) {

@@ -51,10 +51,11 @@ func (e *Envelope) NewWriter(ctx context.Context, w io.Writer, ec keyring.Encryp
 		switch {
 		case errors.Is(err, errWiped):
 			continue
-		case err != nil:
-			return nil, e.failed("write a stream", err)
 		case k.once:
 			k.wipe()
+		}
+		if err != nil {
+			return nil, e.failed("write a stream", err)
 		}
 		return out, nil
 	}

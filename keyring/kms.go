@@ -168,7 +168,9 @@ func (kr *Keyring) unwrapWith(ctx context.Context, k *kek, wrapped []byte, r *Ro
 // is wrong nobody would know until the other KMSs are gone.
 func (kr *Keyring) wrapWith(ctx context.Context, k *kek, secret []byte, r *Root) ([]byte, error) {
 	wrapped, err := kr.ask(ctx, k, func(ctx context.Context) ([]byte, error) {
-		return k.Wrap(ctx, slices.Clone(secret), encryptionContext(r))
+		own := slices.Clone(secret)
+		defer clear(own)
+		return k.Wrap(ctx, own, encryptionContext(r))
 	})
 	if err == nil && (len(wrapped) <= keySize || bytes.Contains(wrapped, secret)) {
 		err = fmt.Errorf("%w: the KMS returned something that is no wrapped key", ErrTampered)

@@ -27,7 +27,7 @@ var scratches = sync.Pool{New: func() any { return new(scratch) }}
 // release gives s back without the value.
 func (s *scratch) release() {
 	clear(s.raw)
-	clear(s.text)
+	clear(s.text[:cap(s.text)])
 	clear(s.tweak)
 	clear(s.numerals)
 	clear(s.x[:cap(s.x)])

@@ -90,7 +90,8 @@ type EnvelopeConfig struct {
 	CacheEntries int
 	CacheBytes   int64
 
-	// CacheAge is how long a data key is kept to decrypt. When the right to
+	// CacheAge is how long a data key is kept to decrypt, not counting time
+	// in which the machine is suspended, as for MaxAge. When the right to
 	// unwrap is withdrawn at the KMS, a process that uses it reads on for so
 	// long. Defaults to 5 minutes.
 	CacheAge time.Duration
@@ -107,6 +108,8 @@ type EnvelopeConfig struct {
 const (
 	mostMessages = 1 << 32
 	mostBytes    = 1 << 40
+
+	mostPlaintext = 1<<36 - 32 // bytes, the limit of GCM
 )
 
 var validName = regexp.MustCompile(`^[a-z0-9][a-z0-9._-]{0,62}$`)
@@ -198,6 +201,9 @@ func (e *Envelope) Name() string { return e.name }
 // the last 8 that were used costs some microseconds more, here and in Decrypt.
 func (e *Envelope) Encrypt(ctx context.Context, plaintext []byte, ec keyring.EncryptionContext) ([]byte, error) {
 	n := int64(len(plaintext))
+	if n > mostPlaintext {
+		return nil, e.failed("encrypt", errors.New("the plaintext is too large for one message, use a stream"))
+	}
 	if k := e.current.Load(); k != nil {
 		if s := k.find(ec); s != nil && k.reserve(n) {
 			return s.message(plaintext), nil

@@ -34,7 +34,7 @@ func TestRotation(t *testing.T) {
 		`> level=INFO msg="sealfield: keys are fresh again" process=web-1`,
 		`masking     \+1 -0  wrapped by KMS-1 and KMS-2`,
 		`masking     \+0 -1  wrapped by KMS-2\n`,
-		`reads all \d\d values from before the move`,
+		`reads all \d+ values from before the move`,
 		`Everything above was checked.`,
 	} {
 		require.Regexp(t, line, text)

@@ -90,7 +90,7 @@ func (e *explainer) Query(ctx context.Context, sql string, args ...any) (pgx.Row
 // in order, whatever the bits.
 func TestPlans(t *testing.T) {
 	ctx := t.Context()
-	kr := keyringtest.NewKeyring(t, func(c *keyring.Config) { c.PropagationDelay = 2 * time.Second })
+	kr := keyringtest.NewKeyring(t, func(c *keyring.Config) { c.PropagationDelay = 4 * time.Second })
 	conn := connect(t)
 	table := newTable[person](t, kr, "persons", personConfig)
 	run(t, conn, createPersons)
@@ -102,7 +102,7 @@ func TestPlans(t *testing.T) {
 		_, err := kr.Rotate(ctx, keyring.Target{Purpose: p}, keyring.RotateOptions{})
 		require.NoError(t, err)
 	}
-	time.Sleep(3 * time.Second)
+	time.Sleep(5 * time.Second)
 	copyRows(t, conn, table, "persons", persons[half:])
 	t.Logf("%d rows written after %v", len(persons), time.Since(start).Round(time.Second))
 	run(t, conn, table.DDL()...)

@@ -44,7 +44,7 @@ type fleet struct {
 	tables []*pgxfield.Table[account]
 }
 
-func newFleet(t testing.TB, n int) *fleet {
+func newFleet(t testing.TB, n int, delay time.Duration) *fleet {
 	f := &fleet{}
 	var err error
 	f.pool, err = pgxpool.New(t.Context(), pgtest.Database(t))
@@ -53,7 +53,7 @@ func newFleet(t testing.TB, n int) *fleet {
 	store, kms := keyring.NewMemoryStore(), keyringtest.NewKMS()
 	for range n {
 		kr := keyringtest.NewKeyring(t, func(c *keyring.Config) {
-			c.Store, c.KMS, c.PropagationDelay, c.EncryptGrace, c.DecryptGrace = store, []keyring.KMS{kms}, 2*time.Second, 5*time.Second, time.Hour
+			c.Store, c.KMS, c.PropagationDelay, c.EncryptGrace, c.DecryptGrace = store, []keyring.KMS{kms}, delay, 2*delay, time.Hour
 		})
 		f.kr = append(f.kr, kr)
 		f.tables = append(f.tables, newTable[account](t, kr, "accounts", byID))
@@ -215,7 +215,7 @@ func (f *fleet) rotate(t testing.TB) {
 // look up and try duplicates without a pause: every row is found at every moment,
 // and no duplicate gets in.
 func TestIndexRotation(t *testing.T) {
-	f := newFleet(t, 4)
+	f := newFleet(t, 4, 6*time.Second) // a search refuses keys of half that age, and so a process that stands still as long
 	var last atomic.Int64 // accounts 1 to last are there
 	for id := range int64(300) {
 		duplicate, err := f.insert(t.Context(), int(id)%4, makeAccount(id+1))
@@ -284,7 +284,7 @@ func TestIndexRotation(t *testing.T) {
 // refuses it.
 func TestRotationLateWriter(t *testing.T) {
 	ctx := t.Context()
-	f := newFleet(t, 1)
+	f := newFleet(t, 1, 2*time.Second)
 	table := f.tables[0]
 	sealed := func(id int64) []any { // what a process would write now, to be sent later
 		_, values, err := table.Args(makeAccount(id)).RewriteQuery(ctx, nil, insertAccount, nil)

@@ -174,7 +174,7 @@ func TestScopeColumn(t *testing.T) {
 // TestRotation searches and reads before and after both kinds of keys change.
 func TestRotation(t *testing.T) {
 	ctx := t.Context()
-	kr := keyringtest.NewKeyring(t, func(c *keyring.Config) { c.PropagationDelay = time.Second })
+	kr := keyringtest.NewKeyring(t, func(c *keyring.Config) { c.PropagationDelay = 4 * time.Second })
 	conn, table := newCustomers(t, kr)
 	var rows int64
 	insert := func() (encryption, index keyring.KeyID) {

@@ -491,7 +491,7 @@ func TestTokenNames(t *testing.T) {
 func TestTokensUnderRotation(t *testing.T) {
 	ctx := t.Context()
 	kr := keyringtest.NewKeyring(t, func(c *keyring.Config) {
-		c.PropagationDelay, c.RefreshEvery = 50*time.Millisecond, 20*time.Millisecond
+		c.PropagationDelay, c.RefreshEvery = 4*time.Second, 100*time.Millisecond
 	})
 	conn, table := newCards(t, kr)
 	write := func(id int64) (pan, zip string, key []byte) {
@@ -510,7 +510,7 @@ func TestTokensUnderRotation(t *testing.T) {
 	require.Eventually(t, func() bool {
 		stale, err := f.Stale(ctx, keyring.KeyID(uint32(key1[0])<<24|uint32(key1[1])<<16|uint32(key1[2])<<8|uint32(key1[3])), "")
 		return err == nil && stale
-	}, 10*time.Second, 10*time.Millisecond)
+	}, 30*time.Second, 10*time.Millisecond)
 	pan2, zip2, key2 := write(2)
 	require.NotEqual(t, pan1, pan2)
 	require.NotEqual(t, key1, key2)

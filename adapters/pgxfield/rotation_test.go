@@ -216,7 +216,7 @@ func (f *fleet) rotate(t testing.TB) {
 // and no duplicate gets in.
 func TestIndexRotation(t *testing.T) {
 	f := newFleet(t, 4, 6*time.Second) // a search refuses keys of half that age, and so a process that stands still as long
-	var last atomic.Int64 // accounts 1 to last are there
+	var last atomic.Int64              // accounts 1 to last are there
 	for id := range int64(300) {
 		duplicate, err := f.insert(t.Context(), int(id)%4, makeAccount(id+1))
 		require.NoError(t, err)

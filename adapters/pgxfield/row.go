@@ -227,7 +227,7 @@ func (o *opener) open(target *sealedTarget, values [][]byte) (err error) {
 }
 
 // decodeHex decodes the text form of a bytea.
-func (o *opener) decodeHex(text []byte) ([]byte, error) {
+func (o *scratch) decodeHex(text []byte) ([]byte, error) {
 	if len(text) < 2 || text[0] != '\\' || text[1] != 'x' {
 		return nil, errors.New("the value is no bytea in hex: is bytea_output set to escape?")
 	}

@@ -180,11 +180,16 @@ func (o *opener) keyID(target *sealedTarget, values [][]byte) (id keyring.KeyID,
 			return 0, err
 		}
 	}
+	return target.token.keyID(target.name(), value)
+}
+
+// keyID returns the id that a column holds.
+func (t *tokenized) keyID(field string, value []byte) (id keyring.KeyID, err error) {
 	if len(value) == 4 {
 		id = keyring.KeyID(binary.BigEndian.Uint32(value))
 	}
 	if !id.Valid() {
-		return 0, &crypto.DecryptError{Field: target.name(), Err: fmt.Errorf("column %s holds no key id", target.token.key)}
+		return 0, &crypto.DecryptError{Field: field, Err: fmt.Errorf("column %s holds no key id", t.key)}
 	}
 	return id, nil
 }

@@ -141,6 +141,9 @@ func (c *Cipher) appendCrypt(dst []byte, alphabet *Alphabet, text, tweak []byte,
 }
 
 func (c *Cipher) cryptString(alphabet *Alphabet, text string, tweak []byte, decrypt bool) (string, error) {
+	if err := checkText(len(text)); err != nil {
+		return "", err
+	}
 	s := c.states.Get().(*state)
 	defer c.put(s)
 	s.text = append(s.text[:0], text...)
@@ -157,8 +160,8 @@ func (c *Cipher) cryptText(s *state, alphabet *Alphabet, text, tweak []byte, dec
 	if alphabet.Len() != c.radix {
 		return fmt.Errorf("ff1: an alphabet of %d characters for radix %d", alphabet.Len(), c.radix)
 	}
-	if len(text) > utf8.UTFMax*MaxLen {
-		return fmt.Errorf("ff1: %w: %d bytes, at most %d characters", ErrTooLong, len(text), MaxLen)
+	if err := checkText(len(text)); err != nil {
+		return err
 	}
 	var position int
 	if s.numerals, position = alphabet.appendNumerals(s.numerals, text); position >= 0 {
@@ -168,5 +171,12 @@ func (c *Cipher) cryptText(s *state, alphabet *Alphabet, text, tweak []byte, dec
 		return err
 	}
 	s.crypt(s.numerals, tweak, decrypt)
+	return nil
+}
+
+func checkText(size int) error {
+	if size > utf8.UTFMax*MaxLen {
+		return fmt.Errorf("ff1: %w: %d bytes, at most %d characters", ErrTooLong, size, MaxLen)
+	}
 	return nil
 }

@@ -96,7 +96,7 @@ func (c *Cipher) Decrypt(dst, numerals []uint16, tweak []byte) ([]uint16, error)
 
 // EncryptBatch encrypts each of values in place, values[i] under tweaks[i]. It
 // takes about half the time of Encrypt where neighbours have one length of up
-// to 34 decimal digits (halves that fit a machine word), because the processor
+// to 36 decimal digits (halves that fit a machine word), because the processor
 // works on several at a time; elsewhere the same. It checks everything first
 // and changes nothing if it returns an error: one of Encrypt's, wrapped with the
 // index of the value, or one if there are not as many tweaks as values. Values

@@ -6,6 +6,7 @@ import (
 	"math/big"
 	"math/rand/v2"
 	"slices"
+	"sort"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -202,6 +203,32 @@ func TestReferenceBoundaries(t *testing.T) {
 		}
 	}
 	t.Logf("%d values at the boundaries equal the reference both ways", values)
+}
+
+// TestReferencePowers has for each length the radixes whose powers are the last
+// up to, and the first above, the numbers at which the integers change or b or d
+// does, with tweaks around whole blocks, up to the longest.
+func TestReferencePowers(t *testing.T) {
+	rnd := rand.New(rand.NewPCG(11, 12))
+	tweaks, values := []int{0, 6, 7, 8, 11, 12, 15, 16, 17, 23, 31, 32, 33, 127, 128, 129, 4079, 4080, 4095, 4096}, 0
+	for v := 1; v <= 128; v++ {
+		for _, edge := range []int{32, 40, 61, 62, 63, 64, 65, 96, 127, 128, 129} {
+			limit := new(big.Int).Lsh(big.NewInt(1), uint(edge))
+			below := sort.Search(1<<16, func(radix int) bool {
+				return reference{radix: radix + 1}.power(v).Cmp(limit) > 0
+			})
+			for _, radix := range []int{below, below + 1} {
+				for n := 2*v - 3; n <= 2*v; n++ {
+					if radix < 2 || radix > 1<<16 || n < newCipher(t, make([]byte, 16), radix).MinLen() {
+						continue
+					}
+					requireReference(t, rnd, keySizes[values%3], radix, n, tweaks[values%len(tweaks)])
+					values++
+				}
+			}
+		}
+	}
+	t.Logf("%d values at the powers equal the reference both ways", values)
 }
 
 // TestReferenceLong has the greatest length, in all kinds of radix.

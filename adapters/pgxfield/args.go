@@ -25,7 +25,8 @@ import (
 // must not be a column's. Only what the statement names is sealed. A statement
 // that names a sealed column without all of its index columns, or the reverse,
 // is refused, since it would leave the row to be found under its old value; so
-// is one with a token and without its key column.
+// is one with a token and without its key column. What an upsert sets, after "do
+// update set", is held to the same.
 //
 // The row is copied before Args returns, with what its pointers, slices and maps
 // hold, but no deeper: what those hold in turn has to stay as it is until the
@@ -176,25 +177,42 @@ func (t *table) statement(sql string) (*statement, error) {
 			st.size += 128
 		}
 	}
+	if err := t.whole(names, "@", "statement"); err != nil {
+		return nil, err
+	}
+	if err := t.whole(upserted(sql), "", "do update set"); err != nil {
+		return nil, err
+	}
+	t.cache.put(sql, st)
+	return st, nil
+}
+
+// whole refuses names, each of which has that sign before it there, if they are
+// some of the columns that are written together, and not all.
+func (t *table) whole(names []string, sign, there string) error {
+	both := func(column, with string) error {
+		if slices.Contains(names, column) == slices.Contains(names, with) {
+			return nil
+		}
+		return fmt.Errorf("%[1]s%[2]s and %[1]s%[3]s have to stand in the same %[4]s, or neither", sign, column, with, there)
+	}
 	for _, s := range t.sealed {
-		named := slices.Contains(names, s.column)
 		for _, column := range s.companions() {
-			if named != slices.Contains(names, column) {
-				return nil, fmt.Errorf("@%s and @%s have to stand in the same statement, or neither", s.column, column)
+			if err := both(s.column, column); err != nil {
+				return err
 			}
 		}
 	}
 	for _, x := range t.compound() {
 		for _, column := range x.tagColumns() {
 			for _, s := range x.of {
-				if slices.Contains(names, column) != slices.Contains(names, s.column) {
-					return nil, fmt.Errorf("@%s and @%s have to stand in the same statement, or neither", s.column, column)
+				if err := both(s.column, column); err != nil {
+					return err
 				}
 			}
 		}
 	}
-	t.cache.put(sql, st)
-	return st, nil
+	return nil
 }
 
 // writer seals the values of one row.

@@ -85,6 +85,43 @@ func skipToken(sql string, i int) int {
 	return i + 1
 }
 
+// upserted returns the names that stand after "do update set", those of columns
+// among them: unquoted ones in lower case, and none that another one follows
+// after a point.
+func upserted(sql string) (names []string) {
+	keywords := [...]string{"do", "update", "set"}
+	found, depth := 0, 0
+	for i, next := 0, 0; i < len(sql); i = next {
+		next = skipToken(sql, i)
+		word := sql[i:next]
+		switch c := word[0]; {
+		case c == '(':
+			depth++
+			continue
+		case c == ')':
+			depth--
+		case isLetter(c):
+			word = strings.ToLower(word)
+		case c != '"' && c != ';':
+			continue
+		}
+		switch {
+		case found < len(keywords):
+			if word != keywords[found] {
+				found = 0
+			}
+			if word == keywords[found] {
+				found, depth = found+1, 0
+			}
+		case depth < 0, word == ";", depth == 0 && (word == "where" || word == "returning"):
+			found = 0
+		case !strings.HasPrefix(sql[next:], "."):
+			names = append(names, strings.Trim(word, `"`))
+		}
+	}
+	return names
+}
+
 func skipPast(sql string, from int, mark string) int {
 	if n := strings.Index(sql[from:], mark); n >= 0 {
 		return from + n + len(mark)

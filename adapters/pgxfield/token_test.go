@@ -292,6 +292,48 @@ func TestTokenStatements(t *testing.T) {
 	require.Equal(t, []card{{Zip: "90210", No: 7}}, part, "key columns without tokens are skipped")
 }
 
+// TestTokenUpserts has upserts that would leave a row with the token of one key
+// beside the id of another: it would be read as another card number, once keys had
+// been rotated, and nothing would notice.
+func TestTokenUpserts(t *testing.T) {
+	ctx := t.Context()
+	conn, table := newCards(t, keyringtest.NewKeyring(t))
+	const all = "pan = excluded.pan, pan_key = excluded.pan_key, pan_idx = excluded.pan_idx"
+	for set, want := range map[string]string{
+		"pan = excluded.pan":         "pan and pan_key have to stand in the same do update set, or neither",
+		"pan = @pan":                 "pan and pan_key",
+		"pan_key = excluded.pan_key": "pan and pan_key",
+		`"pan" = excluded."pan", pan_idx = excluded.pan_idx`:                 "pan and pan_key",
+		"(PAN, pan_idx) = (excluded.PAN, excluded.pan_idx)":                  "pan and pan_key",
+		"pan = excluded.pan, pan_key = excluded.pan_key":                     "pan and pan_idx",
+		"phone = excluded.phone where cards.phone_key <> excluded.phone_key": "phone and phone_key",
+		"phone = excluded.phone returning phone_key":                         "phone and phone_key",
+		"ssn = excluded.ssn": "ssn and ssn_idx",
+	} {
+		_, err := conn.Exec(ctx, insertCard+" on conflict (id) do update set "+set, table.Args(visa(1)))
+		require.ErrorContains(t, err, want, set)
+	}
+	for _, set := range []string{
+		all,
+		strings.ToUpper(all),
+		"pan = @pan, pan_key = @pan_key, pan_idx = @pan_idx",
+		"(pan, pan_key, pan_idx) = (excluded.pan, @pan_key, excluded.pan_idx), note = excluded.note",
+		"note = excluded.note where cards.pan_idx is distinct from excluded.pan_idx",
+		"no = excluded.no + 0 * length('pan') /* pan */ returning pan",
+		"number = (select max(number) from cards) where true",
+	} {
+		_, err := conn.Exec(ctx, insertCard+" on conflict (id) /**/ do update\nset "+set, table.Args(visa(1)))
+		require.NoError(t, err, set)
+	}
+	_, err := conn.Exec(ctx, "with x as ("+insertCard+" on conflict (id) do update set "+all+" returning id) select pan from cards", table.Args(visa(1)))
+	require.NoError(t, err)
+	_, err = conn.Exec(ctx, insertCard+" on conflict do nothing", table.Args(visa(1)))
+	require.NoError(t, err)
+	back, err := query(t, conn, table.Row(ctx), "select * from cards")
+	require.NoError(t, err)
+	require.Equal(t, []card{*visa(1)}, back)
+}
+
 // TestTokenValues has values that are no tokens, on the way in and on the way
 // out. No error shows one.
 func TestTokenValues(t *testing.T) {

@@ -31,8 +31,10 @@ func (s *scratch) release() {
 	if cap(s.plain) > maxScratch {
 		s.plain = make([]byte, 0, 256)
 	}
-	if cap(s.bytea) > maxScratch {
-		s.bytea = nil
+	for _, b := range []*[]byte{&s.text, &s.bytea, &s.rowKey} {
+		if cap(*b) > maxScratch {
+			*b = nil
+		}
 	}
 	scratches.Put(s)
 }

@@ -160,8 +160,8 @@ func (o *opener) openToken(target *sealedTarget, values [][]byte, scope string) 
 	o.plain = plain
 	if target.token.integer {
 		n, err := strconv.ParseInt(string(plain), 10, 64)
-		if err != nil {
-			return errForm
+		if err != nil { // not that, which quotes the value
+			return &crypto.DecryptError{Field: target.name(), KeyID: id, Err: errRange}
 		}
 		o.plain = binary.BigEndian.AppendUint64(plain[:0], uint64(n))
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -408,6 +409,31 @@ func TestTokenValues(t *testing.T) {
 	require.ErrorIs(t, err, token.ErrFormat)
 	_, err = table.Match(ctx, "number", int64(4222222222222))
 	require.ErrorContains(t, err, "it has no index")
+}
+
+// TestTokenOfTooLargeValue has a token in a bigint that belongs to a value that is
+// none, as only something else than the table can write it.
+func TestTokenOfTooLargeValue(t *testing.T) {
+	ctx := t.Context()
+	kr := keyringtest.NewKeyring(t)
+	conn := connect(t)
+	table := newTable[struct {
+		A int64 `db:"a" seal:"token=pan,version=1"`
+	}](t, kr, "t", pgxfield.Config{})
+	f, err := token.NewFormatPreserving(kr, "t.a", token.FormatPreservingConfig{Format: "pan", Version: 1})
+	require.NoError(t, err)
+	run(t, conn, "create table t (a bigint not null)")
+	for i, found := 0, false; !found; i++ { // most have a wrong check digit, and some a token of 2^63 or more
+		tok, _, err := f.Tokenize(ctx, fmt.Appendf(nil, "98765432101%08d", i), "")
+		if _, large := strconv.ParseInt(string(tok), 10, 64); err == nil && large == nil {
+			found = true
+			run(t, conn, "insert into t values ("+string(tok)+")")
+		}
+	}
+	for _, mode := range modes {
+		_, err = query(t, conn, table.Row(ctx), "select * from t", mode)
+		require.ErrorIs(t, err, crypto.ErrDecrypt)
+	}
 }
 
 // TestTokenChecks writes by raw SQL what the CHECKs have to refuse.

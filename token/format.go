@@ -57,9 +57,11 @@ type FormatPreserving struct {
 }
 
 // FormatPreservingConfig says what the values look like. Only Format is needed.
-// Format is part of the key, as it is spelled: tokens become unreadable when it
-// changes. Separators and Permute may change; values without separators have
-// the same tokens whatever they are set to.
+// Whoever reads tokens needs the Format, as it is spelled, and the name that they
+// were made with, for both are part of the key: with others, tokens become other
+// values, without an error. So they do if Separators changes between keep and
+// drop and the value has any; values without separators have the same tokens
+// whatever Separators and Permute are set to.
 type FormatPreservingConfig struct {
 	// Format is one of these, or a notation:
 	//
@@ -108,6 +110,8 @@ type FormatPreservingConfig struct {
 
 	// Version, if not 0, pins the version of the key: every token is made
 	// under it, and read under it if no key id is given, whatever is rotated.
+	// With another number, the tokens that are there become other values, without
+	// an error: to move, do as is said at FormatPreserving.
 	// Version 1 is made when it is first needed, later ones by Rotate. A
 	// compromised or suspended version makes no tokens. Keyring.Destroy
 	// counts from the rotation and not from the last token: before it, suspend

@@ -120,6 +120,16 @@ func TestFormatDomains(t *testing.T) {
 		}
 	}
 	require.Len(t, seen, n)
+	// What must not change while there are tokens, because nothing notices.
+	open := keyringtest.NewKeyring(t)
+	keep := newFormat(t, open, "f", token.FormatPreservingConfig{Format: "pan", Separators: token.KeepSeparators})
+	kept, id := tokenize(t, keep, "4111 1111 1111 1111", "")
+	for name, cfg := range map[string]token.FormatPreservingConfig{
+		"f":  {Format: "pan", Separators: token.DropSeparators},
+		"f2": {Format: "pan", Separators: token.KeepSeparators},
+	} {
+		require.NotEqual(t, "4111 1111 1111 1111", detokenize(t, newFormat(t, open, name, cfg), kept, id, ""))
+	}
 	// What may change without a new key.
 	kr := keyringtest.NewKeyring(t)
 	want, _ := tokenize(t, newFormat(t, kr, "f", token.FormatPreservingConfig{Format: "[0-9]{8-9}"}), "123456789", "")

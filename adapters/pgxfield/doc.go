@@ -45,6 +45,8 @@
 // key= names a bytea column for the key id of each token, which is written and
 // read with it, so that keys can rotate; search by an index=. version= pins a
 // version of the key instead; search by Tokens. One of the two there has to be.
+// Never change format, name, version or sep of a column that has rows: they would
+// be read as other values, without an error.
 // sep=keep or sep=drop admits separators, permute small domains. Tokens are bound
 // to the column and the scope, never to the row.
 //

@@ -16,3 +16,14 @@ func TestScratchIsWiped(t *testing.T) {
 	s.release()
 	require.Equal(t, make([]byte, cap(s.text)), s.text[:cap(s.text)])
 }
+
+// TestScratchDoesNotGrow: what grows leaves parts of a value behind, where nothing
+// wipes them. One allocation each is for the value with and without separators.
+func TestScratchDoesNotGrow(t *testing.T) {
+	value := []byte("4111 1111 1111 1111 1111 1111 1111 1111 1111 1111 1111 1111")
+	require.LessOrEqual(t, testing.AllocsPerRun(100, func() {
+		s := &scratch{}
+		s.take(value, Drop)
+		s.text = s.spread(s.text)
+	}), 3.0)
+}

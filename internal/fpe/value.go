@@ -3,6 +3,7 @@ package fpe
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 )
 
@@ -35,10 +36,11 @@ func (s *scratch) release() {
 	scratches.Put(s)
 }
 
-// take copies the value, without separators unless they are rejected.
+// take copies the value, without separators unless they are rejected. It makes
+// room for all of it: what grows leaves copies that release does not find.
 func (s *scratch) take(value []byte, sep Separators) {
-	s.raw, s.text, s.tweak = append(s.raw[:0], value...), s.text[:0], s.tweak[:0]
-	s.numerals, s.radixes = s.numerals[:0], s.radixes[:0]
+	s.raw, s.text, s.tweak = append(s.raw[:0], value...), slices.Grow(s.text[:0], len(value)), s.tweak[:0]
+	s.numerals, s.radixes = slices.Grow(s.numerals[:0], len(value)), s.radixes[:0]
 	if sep == Reject {
 		s.text = append(s.text, value...)
 		return

@@ -157,7 +157,7 @@ func TestText(t *testing.T) {
 		"IBAN GB82 WEST 1234 5698 7654 32 thanks":                 "IBAN <i:GB82 WEST 1234 5698 7654 32> thanks",
 		"IBAN:DE89370400440532013000.":                            "IBAN:<i:DE89370400440532013000>.",
 		"from 192.0.2.17 at 10:45, order 123456, version 1.2.3":   "from <a:192.0.2.17> at 10:45, order 123456, version 1.2.3",
-		"nothing here, @home or a@b or x+y":                       "nothing here, @home or a@b or x+y",
+		"nothing here, @home or x+y, 3 @ 5":                       "nothing here, @home or x+y, 3 @ 5",
 		"é@ü.example":                                             "<e:é@ü.example>",
 		"电话+4915112345678。":                                       "电话<p:+4915112345678>。",
 	} {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"sync/atomic"
+	"unicode"
 	"unicode/utf8"
 )
 
@@ -94,36 +95,70 @@ type Row struct {
 }
 
 // Own tells the rule text that a value of the row becomes masked, so that where it
-// occurs in free text it becomes the same; nil, which is NULL, becomes ***. Each word of
-// a value of two to four words stands for the word at its place in masked, so that a
-// name is found by its parts. Values and words of fewer than three characters are passed
-// over. Call it before the rule text is applied; it keeps copies.
+// occurs in free text it becomes the same; nil, which is NULL, becomes ***. It is found in
+// other case, with other accents, apostrophes, hyphens and white space, and numbers with
+// other separators. Each word of a value of two to six words, or four with digits, stands for
+// the word at its place in masked, so that a name is found by its parts. Values and words of fewer than
+// three letters or digits, two in scripts without spaces, are passed over. Call it before
+// the rule text is applied; it keeps copies.
 func (r *Row) Own(value, masked []byte) {
 	if masked == nil {
 		masked = []byte(full)
 	}
 	r.add(value, masked)
-	words, others := bytes.Fields(value), bytes.Fields(masked)
-	if len(words) < 2 || len(words) > maxWords || len(others) == 0 {
+	words, others := wordsOf(value), wordsOf(masked)
+	most := maxWords
+	if bytes.ContainsAny(value, digits10) {
+		most = maxAddressWords // more are of addresses, and stand for much else
+	}
+	if len(words) < 2 || len(words) > most {
 		return
 	}
 	for i, w := range words {
-		r.add(w, others[i*len(others)/len(words)])
+		other := []byte(full)
+		if len(others) > 0 {
+			other = others[i*len(others)/len(words)]
+		}
+		r.add(w, other)
 	}
+}
+
+// wordsOf returns what white space, commas and semicolons separate, and hyphens if it is
+// all letters.
+func wordsOf(v []byte) [][]byte {
+	hyphens := !bytes.ContainsAny(v, "@"+digits10)
+	return bytes.FieldsFunc(v, func(r rune) bool {
+		return unicode.IsSpace(r) || r == ',' || r == ';' || r == '-' && hyphens
+	})
 }
 
 // Reset makes the row ready for the next one.
 func (r *Row) Reset() { r.Subject, r.own = nil, r.own[:0] }
 
-type ownValue struct{ value, masked []byte }
+// ownValue is a value that may occur in text, and what stands before and after its
+// skeleton.
+type ownValue struct{ skeleton, before, after, masked []byte }
 
 const (
-	minOwn   = 3 // characters
-	maxWords = 4
+	minOwn          = 3 // letters and digits, an ideograph is as good as two
+	maxWords        = 6
+	maxAddressWords = 4
+	digits10        = "0123456789"
 )
 
 func (r *Row) add(value, masked []byte) {
-	if utf8.RuneCount(value) >= minOwn {
-		r.own = append(r.own, ownValue{bytes.Clone(value), bytes.Clone(masked)})
+	p := plainOf(value)
+	s := p.skeleton()
+	n := 0
+	for i, at := range s.at {
+		if s.text[i] != ' ' && (i == 0 || s.at[i-1] != at) {
+			c, _ := utf8.DecodeRune(p.text[at:])
+			n += 1 + btoi(isIdeograph(c))
+		}
 	}
+	if n < minOwn {
+		return
+	}
+	start, end, _ := p.span(s, 0, len(s.at))
+	r.own = append(r.own, ownValue{s.text, p.text[:start], p.text[end:], bytes.Clone(masked)})
 }

@@ -3,6 +3,7 @@ package mask
 import (
 	"bytes"
 	"slices"
+	"strings"
 	"unicode"
 	"unicode/utf8"
 )
@@ -41,22 +42,20 @@ func buildText(b *builder) {
 }
 
 func (t *textMasker) mask(dst, src []byte, row *Row) ([]byte, bool) {
-	own := row.longestFirst()
-	kept := 0 // src[kept:i] is to be copied
+	s := scanner{textMasker: t, plain: plainOf(src)}
+	s.own = s.occurrences(row.longestFirst())
+	kept := int32(0) // src from here on is to be copied
 	before := rune(-1)
-	for i := 0; i < len(src); {
-		r, size := utf8.DecodeRune(src[i:])
-		if startsWord(before, src[i:]) {
-			if n, out := t.find(dst, src[kept:i], src[i:], before, own); n > 0 {
-				dst = out
-				i += n
-				kept = i
-				before, _ = utf8.DecodeLastRune(src[:i])
-				continue
-			}
+	for i := 0; i < len(s.text); {
+		r, size := utf8.DecodeRune(s.text[i:])
+		n, masked := s.find(i, before)
+		if n == 0 {
+			i, before = i+size, r
+			continue
 		}
-		i += size
-		before = r
+		dst = append(append(dst, src[kept:s.at[i]]...), masked...)
+		i, before = i+n, -1
+		kept = s.at[i]
 	}
 	return empty(append(dst, src[kept:]...)), true
 }
@@ -66,99 +65,148 @@ func (r *Row) longestFirst() []ownValue {
 	if r == nil {
 		return nil
 	}
-	slices.SortStableFunc(r.own, func(a, b ownValue) int { return len(b.value) - len(a.value) })
+	slices.SortStableFunc(r.own, func(a, b ownValue) int { return len(b.skeleton) - len(a.skeleton) })
 	return r.own
 }
 
-func isWord(r rune) bool {
-	return r >= 0 && (unicode.IsLetter(r) || unicode.IsDigit(r) || unicode.IsMark(r) || r == '_')
+// scanner goes through one text.
+type scanner struct {
+	*textMasker
+	plain
+	own    []occurrence // from here on
+	noMail int          // no address begins before
+	room   []byte
 }
 
-// isIdeograph reports whether words of such letters stand without spaces.
-func isIdeograph(r rune) bool {
-	return r >= 0x0e00 && unicode.In(r, unicode.Han, unicode.Hangul, unicode.Hiragana, unicode.Katakana, unicode.Thai)
+// find returns how long what begins at i is, and what becomes of it: the longer of
+// a value of the row and of what is recognised.
+func (s *scanner) find(i int, before rune) (n int, masked []byte) {
+	n, masked = s.recognise(i, before)
+	for len(s.own) > 0 && s.own[0].start < i {
+		s.own = s.own[1:]
+	}
+	for _, o := range s.own {
+		if o.start > i || o.end-i < n {
+			break
+		}
+		if !s.cutsAddress(i, o.end) {
+			return o.end - i, o.masked
+		}
+	}
+	return n, masked
 }
 
-// find looks at the beginning of v. If there is something, it returns how long it is
-// and dst with skipped, which comes before v, and the masked value.
-func (t *textMasker) find(dst, skipped, v []byte, before rune, own []ownValue) (n int, out []byte) {
-	for _, o := range own {
-		if n := len(o.value); n <= len(v) && bytes.EqualFold(v[:n], o.value) && endsWord(v, n) && startsWord(before, v) {
-			return n, append(append(dst, skipped...), o.masked...)
+// cutsAddress reports whether an e-mail address begins after i and before end, and goes
+// on after that.
+func (s *scanner) cutsAddress(i, end int) bool {
+	from := end
+	for from > i {
+		r, size := utf8.DecodeLastRune(s.text[i:from])
+		if !isLocal(r) {
+			break
 		}
+		from -= size
 	}
-	with := func(r *Rule, n int) []byte {
-		if n == 0 {
-			return nil
-		}
-		var room [maxSeparated]byte // a rule that refuses must not cost a copy of skipped
-		masked, ok := r.mask(room[:0], v[:n], nil)
-		if !ok || masked == nil {
-			return nil
-		}
-		return append(append(dst, skipped...), masked...)
+	if from == end || from < s.noMail {
+		return false
 	}
-	c := v[0]
-	if n = emailLen(v); n > 0 {
-		if out = with(t.email, n); out != nil {
-			return n, out
+	n, _ := emailLen(s.text[from:])
+	return from+n > end
+}
+
+// with applies a rule to v. It returns nil if the rule refuses it.
+func (s *scanner) with(r *Rule, v []byte) []byte {
+	out, ok := r.mask(s.room[:0], v, nil)
+	if !ok || out == nil {
+		return nil
+	}
+	s.room = out
+	return out
+}
+
+// shaped applies the rule shape.
+func (s *scanner) shaped(v []byte) []byte {
+	s.room, _ = s.shape(s.room[:0], v, nil)
+	return s.room
+}
+
+// recognise looks for what begins at i. It returns its length, or 0, and the masked value.
+func (s *scanner) recognise(i int, before rune) (n int, masked []byte) {
+	v := s.text[i:]
+	r, _ := utf8.DecodeRune(v)
+	if i >= s.noMail && !isWord(before) && (isWord(r) || r == '_' || r >= utf8.RuneSelf) {
+		n, local := emailLen(v)
+		if n > 0 {
+			if masked = s.with(s.email, v[:n]); masked == nil {
+				masked = s.shaped(v[:n])
+			}
+			return n, masked
 		}
+		s.noMail = i + local
 	}
 	switch {
-	case len(v) > 4 && 'A' <= c && c <= 'Z' && 'A' <= v[1] && v[1] <= 'Z' && isDigit(v[2]) && isDigit(v[3]):
-		for _, n := range runs(v, func(c byte) bool { return isDigit(c) || 'A' <= c && c <= 'Z' }, " ", maxIBAN) {
-			if out = with(t.iban, n); out != nil {
-				return n, out
+	case len(v) > 4 && isLetter(v[0]) && isLetter(v[1]) && isDigit(v[2]) && isDigit(v[3]) && !isWord(before):
+		for _, n := range runs(v, alphanumeric, " ", maxIBAN) {
+			if masked = s.with(s.iban, v[:n]); masked != nil {
+				return n, masked
 			}
 		}
-	case isDigit(c) || c == '+' || c == '(':
-		return t.number(dst, skipped, v, with)
+	case isDigit(v[0]) && !unicode.IsDigit(before) || v[0] == '+' || v[0] == '(':
+		if n, masked = s.number(i, unicode.IsLetter(before)); n > 0 && !s.cutsAddress(i, i+n) {
+			return n, masked
+		}
 	}
 	return 0, nil
 }
 
 const maxIBAN = 42 // with spaces
 
-// number looks for a number at the beginning of v: of a card, of social security, an IP
-// address, or of a phone. Any other with seven digits or more is masked too, but for
-// dates.
-func (t *textMasker) number(dst, skipped, v []byte, with func(*Rule, int) []byte) (int, []byte) {
-	ends := runs(v, isDigit, " -./()", maxSeparated)
-	if len(ends) == 0 || isDate(v) {
-		return 0, nil
+// number looks for a number at i: of a card, of social security, an IP address, or of a
+// phone. Any other with seven digits or more is masked too, but for dates. After a letter
+// it has to have as many.
+func (s *scanner) number(i int, afterLetter bool) (int, []byte) {
+	v := s.text[i:]
+	if isDate(v) {
+		return len("2006-01-02"), s.src[s.at[i]:s.at[i+len("2006-01-02")]]
 	}
+	ends := runs(v, isDigit, numberSpaces, maxSeparated)
 	for _, n := range ends {
-		digits, dots := countDigits(v[:n]), bytes.Count(v[:n], []byte("."))
-		var r *Rule
-		switch {
-		case digits >= minPAN:
-			r = t.pan
-		case dots == 3:
-			r = t.ip
-		case digits == 9 && n == len("123-45-6789") && v[3] == '-' && v[6] == '-':
-			r = t.ssn
-		default:
-			continue
+		digits := countDigits(v[:n])
+		if digits < minPhone && (afterLetter || digits < 4) {
+			break
 		}
-		if out := with(r, n); out != nil {
+		var out []byte
+		if bytes.Count(v[:n], []byte(".")) == 3 {
+			out = s.with(s.ip, v[:n])
+		}
+		if out == nil && digits >= minPAN {
+			out = s.with(s.pan, v[:n])
+		}
+		if out == nil && digits == 9 && n == len("123-45-6789") && v[3] == '-' && v[6] == '-' {
+			out = s.with(s.ssn, v[:n])
+		}
+		if out != nil {
 			return n, out
 		}
 	}
 	for _, n := range ends {
-		if countDigits(v[:n]) >= minPhone {
-			if out := with(t.phone, n); out != nil {
-				return n, out
-			}
+		if countDigits(v[:n]) < minPhone {
+			break
+		}
+		if out := s.with(s.phone, v[:n]); out != nil {
+			return n, out
 		}
 	}
-	if n := ends[0]; countDigits(v[:n]) >= minPhone {
-		out, _ := t.shape(append(dst, skipped...), v[:n], nil)
-		return n, out
+	if len(ends) > 0 && countDigits(v[:ends[0]]) >= minPhone {
+		return ends[0], s.shaped(v[:ends[0]])
 	}
 	return 0, nil
 }
 
-const minPhone = 7 // digits in text
+const (
+	minPhone     = 7 // digits in text
+	numberSpaces = phoneSpaces + "_"
+)
 
 func countDigits(v []byte) (n int) {
 	for _, c := range v {
@@ -169,34 +217,42 @@ func countDigits(v []byte) (n int) {
 	return n
 }
 
-// isDate reports whether v begins with a date like 2006-01-02 or 02.01.2006.
+// isDate reports whether v begins with a date of two centuries or so, like 2006-01-02,
+// 02.01.2006 or 01/02/2006.
 func isDate(v []byte) bool {
-	for _, layout := range []string{"0000-00-00", "00.00.0000", "00/00/0000"} {
+	for _, layout := range []string{"YYYY-MM-MM", "MM.MM.YYYY", "MM/MM/YYYY"} {
 		fits := len(v) >= len(layout) && (len(v) == len(layout) || !isDigit(v[len(layout)]))
 		for i := 0; fits && i < len(layout); i++ {
-			fits = isDigit(v[i]) == (layout[i] == '0') && (isDigit(v[i]) || v[i] == layout[i])
+			fits = isDigit(v[i]) == ('A' <= layout[i]) && (isDigit(v[i]) || v[i] == layout[i])
 		}
-		if fits {
-			return true
+		if !fits {
+			continue
 		}
+		at := strings.IndexByte(layout, 'Y')
+		year, _ := decimalDigits(v[at : at+4])
+		first := strings.IndexByte(layout, 'M')
+		a, _ := decimalDigits(v[first : first+2])
+		b, _ := decimalDigits(v[first+3 : first+5])
+		return 1800 <= year && year < 2200 && a > 0 && b > 0 && min(a, b) <= 12 && max(a, b) <= 31
 	}
 	return false
 }
 
 // runs returns the lengths of the beginnings of v, longest first, that end with a
-// character before a separator or before what is neither. There are at most two
-// separators next to each other, and an opening + or (.
+// character before a separator or before what is neither. There are at most four
+// separators next to each other, and an opening + or (. What is in without separators
+// may be longer than most.
 func runs(v []byte, in func(byte) bool, separators string, most int) (ends []int) {
 	i, gap := 0, 0
 	if v[0] == '+' || v[0] == '(' {
 		i = 1
 	}
-	for ; i < len(v) && i < most; i++ {
+	for ; i < len(v) && (i < most || gap == 0 && in(v[i])); i++ {
 		switch {
 		case in(v[i]):
 			gap = 0
 			continue
-		case bytes.IndexByte([]byte(separators), v[i]) >= 0 && gap < 2:
+		case strings.IndexByte(separators, v[i]) >= 0 && gap < 4:
 			if gap == 0 && i > 0 && in(v[i-1]) {
 				ends = append(ends, i)
 			}
@@ -205,42 +261,51 @@ func runs(v []byte, in func(byte) bool, separators string, most int) (ends []int
 		}
 		break
 	}
-	if i > 0 && in(v[i-1]) && (i == len(v) || !in(v[i])) && endsWord(v, i) {
+	if i > 0 && in(v[i-1]) && (i == len(v) || !in(v[i])) && (isDigit(v[i-1]) || endsWord(v, i)) {
 		ends = append(ends, i)
 	}
 	slices.Reverse(ends)
 	return ends
 }
 
-// emailLen returns the length of the address that v begins with, or 0.
-func emailLen(v []byte) int {
-	i := 0
-	for i < len(v) && i <= 64 && (alphanumeric(v[i]) || v[i] >= 0x80 || bytes.IndexByte([]byte("._%+'-"), v[i]) >= 0) {
-		i++
-	}
-	if i == 0 || i > 64 || i == len(v) || v[i] != '@' {
-		return 0
-	}
-	dot := false
-	j := i + 1
-	for ; j < len(v) && j-i <= 255 && (alphanumeric(v[j]) || v[j] >= 0x80 || v[j] == '.' || v[j] == '-'); j++ {
-		dot = dot || v[j] == '.'
-	}
-	for j > i && (v[j-1] == '.' || v[j-1] == '-') {
-		j--
-	}
-	if !dot || j == i+1 {
-		return 0
-	}
-	return j
+func isLetter(c byte) bool { return 'a' <= c|0x20 && c|0x20 <= 'z' }
+
+// isLocal reports whether a character can be before the @ of an address.
+func isLocal(r rune) bool {
+	return r >= utf8.RuneSelf && !unicode.In(r, unicode.P, unicode.Z) || r >= 0 && r < utf8.RuneSelf && (alphanumeric(byte(r)) || strings.ContainsRune("._%+'-", r))
 }
 
-// startsWord and endsWord report whether a word may begin after before, or end at n.
-func startsWord(before rune, v []byte) bool {
-	r, _ := utf8.DecodeRune(v)
-	return !isWord(before) || !isWord(r) || isIdeograph(r) || isIdeograph(before)
+// emailLen returns the length of the address that v begins with, or 0, and that of what
+// could come before its @. What is no address but has an @ within counts.
+func emailLen(v []byte) (n, local int) {
+	for local < len(v) {
+		r, size := utf8.DecodeRune(v[local:])
+		if !isLocal(r) {
+			break
+		}
+		local += size
+	}
+	if local == 0 || local == len(v) || v[local] != '@' {
+		return 0, local
+	}
+	n = local + 1
+	for n < len(v) {
+		r, size := utf8.DecodeRune(v[n:])
+		if !isLocal(r) || r == '%' || r == '+' || r == '\'' {
+			break
+		}
+		n += size
+	}
+	for n > local && (v[n-1] == '.' || v[n-1] == '-' || v[n-1] == '_') {
+		n--
+	}
+	if n == local+1 {
+		return 0, local
+	}
+	return n, local
 }
 
+// endsWord reports whether a word may end at n.
 func endsWord(v []byte, n int) bool {
 	last, _ := utf8.DecodeLastRune(v[:n])
 	next, size := utf8.DecodeRune(v[n:])

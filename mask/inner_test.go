@@ -37,8 +37,9 @@ func TestJSON(t *testing.T) {
 		{"keep", `{"deep":{"card":4111111111111111}}`, `{"deep":{"card":<c:4111111111111111>}}`},
 		{"keep", `{"a":{"ssn":"123-45-6789"},"b":{"ssn":"123-45-6789","x":"y"}}`, `{"a":{"ssn":"<s:123-45-6789>"},"b":{"ssn":"<s:123-45-6789>","x":"y"}}`},
 		{"keep", `{"e-mail":"ann@example.com","n":17,"m":17}`, `{"e-mail":"<e:ann@example.com>","n":10,"m":17}`},
-		{"null", `{"email":"ann@example.com","x":"y","n":17,"l":[1,2],"b":true}`, `{"email":"<e:ann@example.com>","x":null,"n":10,"l":[null,null],"b":true}`},
-		{"redact", `{"x":"y","z":5,"empty":""}`, `{"x":"***","z":"***","empty":""}`},
+		{"null", `{"email":"ann@example.com","x":"y","n":17,"l":[1,2],"b":true}`, `{"email":"<e:ann@example.com>","x":null,"n":10,"l":[null,null],"b":null}`},
+		{"redact", `{"x":"y","z":5,"empty":"","hiv":true,"dead":false}`, `{"x":"***","z":"***","empty":"","hiv":"***","dead":"***"}`},
+		{"shape", `{"hiv":true,"dead":false,"n":null,"deep":false}`, `{"hiv":true,"dead":false,"n":null,"deep":"***"}`},
 		{"null", `"x"`, `null`}, {"redact", `[[[]]]`, `[[[]]]`}, {"keep", `"<&>"`, `"<&>"`},
 		{"keep", `{"email":"ann@example.com","email":"bob@example.com"}`, `{"email":"<e:ann@example.com>","email":"<e:bob@example.com>"}`},
 	} {

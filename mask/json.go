@@ -7,28 +7,35 @@ import (
 
 // jsonWalker masks valid JSON. It stops at the first rule that refuses.
 type jsonWalker struct {
-	src  []byte
-	at   int
-	dst  []byte
-	row  *Row
-	rest *Rule // nil keeps
-	room []byte
-	err  error
+	src   []byte
+	at    int
+	dst   []byte
+	row   *Row
+	rest  *Rule // nil keeps
+	bools bool  // true and false stay where rest is the rule
+	room  []byte
+	err   error
 }
 
 func buildJSON(b *builder) {
 	root := b.paths()
 	rest := b.rest()
+	// A shape tells true from false as well.
+	shape := b.spec.params["else"] == "shape"
 	b.rule.mask = func(dst, src []byte, row *Row) ([]byte, bool) {
 		if !json.Valid(src) {
 			return nil, false
 		}
-		w := jsonWalker{src: src, dst: dst, row: row, rest: rest}
+		w := jsonWalker{src: src, dst: dst, row: row, rest: rest, bools: shape}
 		w.value(root, nil)
 		w.space()
 		return w.dst, w.err == nil
 	}
-	b.container("valid JSON", "the structure: names, and which values are true, false or null", "json", "jsonb", "text", "varchar")
+	visible := "the structure: names, and which values are null"
+	if shape {
+		visible += ", true or false"
+	}
+	b.container("valid JSON", visible, "json", "jsonb", "text", "varchar")
 	b.byPath(rest)
 }
 
@@ -112,10 +119,8 @@ func (w *jsonWalker) leaf(start int, text []byte, rule *Rule) {
 	switch {
 	case isString:
 		value = unquote(text)
-	case text[0] == 't' || text[0] == 'f' || text[0] == 'n':
-		if rule == w.rest || text[0] == 'n' {
-			return // true, false and null are structure
-		}
+	case text[0] == 'n', w.bools && rule == w.rest && (text[0] == 't' || text[0] == 'f'):
+		return
 	}
 	out, err := rule.Append(w.room[:0], value, w.row)
 	if err != nil {

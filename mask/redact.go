@@ -1,6 +1,9 @@
 package mask
 
-import "unicode/utf8"
+import (
+	"unicode"
+	"unicode/utf8"
+)
 
 // Full returns what stands for a value that nobody may see: ***, whatever it is.
 func Full(string) string { return full }
@@ -9,8 +12,9 @@ const full = "***"
 
 // Keep returns the value with all characters but the first and the last ones, up to
 // those counts, replaced by *. It shows at most half of the characters: of a
-// shorter value it shows nothing and is Full. Characters are Unicode code points.
-// The number of characters stays visible.
+// shorter value it shows nothing and is Full. Characters are Unicode code points that
+// are seen: combining marks are of the character before them, and left out where that
+// is replaced, as are characters that nobody sees. The number of characters stays visible.
 func Keep(value string, first, last int) string {
 	return string(appendKeep(nil, []byte(value), first, last))
 }
@@ -23,22 +27,36 @@ func PAN(value string) string { return string(appendPAN(nil, []byte(value))) }
 func appendFull(dst []byte) []byte { return append(dst, full...) }
 
 func appendKeep(dst, src []byte, first, last int) []byte {
-	n := utf8.RuneCount(src)
+	n := 0
+	for rest := src; len(rest) > 0; {
+		r, size := utf8.DecodeRune(rest)
+		rest = rest[size:]
+		if !extends(r) {
+			n++
+		}
+	}
 	first, last = max(0, first), max(0, last)
 	if first > n || last > n || 2*(first+last) > n {
 		return appendFull(dst)
 	}
-	for i := 0; len(src) > 0; i++ {
-		_, size := utf8.DecodeRune(src)
-		if i < first || i >= n-last {
+	for i := 0; len(src) > 0; {
+		r, size := utf8.DecodeRune(src)
+		if !extends(r) {
+			i++
+		}
+		switch shown := i > 0 && i <= first || i > n-last; {
+		case shown && !unicode.Is(unicode.Cf, r):
 			dst = append(dst, src[:size]...)
-		} else {
+		case !extends(r):
 			dst = append(dst, '*')
 		}
 		src = src[size:]
 	}
 	return dst
 }
+
+// extends reports whether a character is part of the one before it, or not seen.
+func extends(r rune) bool { return unicode.In(r, unicode.M, unicode.Cf) }
 
 func appendPAN(dst, src []byte) []byte {
 	digits := 0

@@ -117,7 +117,7 @@ func ExampleRule_Explain() {
 	//   hidden       the value is one of 1 million (2^19.9) that look the same, or more
 	//   without key  no guess can be tested; who knows how often values occur finds the frequent ones, and one known pair shows every row with that value; who can have 1 million values of his own masked has a table of all
 	//   with key     the value can be computed
-	//   different    stay different, always: UNIQUE holds
+	//   different    stay different, always; others may become equal
 	//   others       another text of the same shape, counted
 	// age,top=90
 	//   takes        whole years from 0 to 150

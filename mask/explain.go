@@ -78,7 +78,10 @@ func (p Properties) withKey() string {
 }
 
 func (p Properties) different(values float64) string {
-	if p.Bijective {
+	switch {
+	case p.Bijective && (p.Fallback == "shape" || p.Fallback == "redact"):
+		return "stay different, always; others may become equal"
+	case p.Bijective:
 		return "stay different, always: UNIQUE holds"
 	}
 	bound := p.Collisions(values)

@@ -152,14 +152,14 @@ func lowerCase(v []byte) {
 func buildUUID(b *builder) {
 	c := b.fpe("[0-9a-f]{12}<[0-9a-f]>[0-9a-f]{3}<[0-9a-f]>[0-9a-f]{15}", fpe.Options{})
 	b.rule.mask = hexadecimal(c, "-{}", 32, 32)
-	p := b.bijective("UUIDs in hexadecimal, whatever their version", 120, "version and variant (two hex digits)", "spelling")
+	p := b.bijective("UUIDs in hexadecimal in small letters, or all in capitals, whatever their version", 120, "version and variant (two hex digits)", "spelling")
 	p.Types, p.Alphabet = append([]string{"uuid"}, textTypes...), "[0-9A-Fa-f{}-]"
 }
 
 func buildMAC(b *builder) {
 	c := b.fpe("<[0-9a-f]{6}>[0-9a-f]{6-10}", fpe.Options{})
 	b.rule.mask = hexadecimal(c, ":-.", 12, 16)
-	p := b.bijective("MAC addresses of 12 or 16 hex digits", 24, "the manufacturer (OUI)", "spelling")
+	p := b.bijective("MAC addresses of 12 or 16 hex digits in small letters, or all in capitals", 24, "the manufacturer (OUI)", "spelling")
 	p.Types, p.Alphabet = append([]string{"macaddr", "macaddr8"}, textTypes...), "[0-9A-Fa-f:.-]"
 }
 
@@ -290,6 +290,14 @@ func buildEmail(b *builder) {
 	}
 	p := &b.rule.props
 	p.Domain, p.Hidden, p.results, p.Types = "addresses of at most 320 bytes, with @ and without spaces", unbounded, 80, textTypes
+	switch {
+	case e.at == "keep" && e.fold:
+		p.Domain += "; those that differ in the case before the @ are one"
+	case e.fold:
+		p.Domain += "; those that differ in case are one"
+	case e.at != "keep":
+		p.Domain += "; those that differ in the case of the domain are one"
+	}
 	switch e.at {
 	case "hash":
 		p.MaxLen = 16 + 1 + 8 + len(".example")

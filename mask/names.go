@@ -113,7 +113,7 @@ func buildPerson(template func(*dict.Locale) string, isName bool) func(*builder)
 			p := drawPerson(s, l)
 			n, t := len(dst), template(l)
 			if isName && len(t) > 3 && bytes.Contains(src, []byte(", ")) {
-				t = "{f}, {g}"
+				t = commaName
 			}
 			dst = p.append(dst, l, t)
 			s.End()
@@ -144,13 +144,16 @@ func buildPerson(template func(*dict.Locale) string, isName bool) func(*builder)
 		for _, name := range locales {
 			l := dict.Get(name)
 			longest, results := extent(l, template(l))
+			if isName && len(template(l)) > 3 {
+				comma, _ := extent(l, commaName)
+				longest = max(longest, comma)
+			}
 			p.MaxLen, p.results = max(p.MaxLen, longest), min(p.results, bitsOf(results))
-		}
-		if isName {
-			p.MaxLen += len(", ") - 1
 		}
 	}
 }
+
+const commaName = "{f}, {g}"
 
 // extent returns the longest text of a template, in characters, and how many there
 // are that are equally likely, places aside: some share a name.

@@ -128,6 +128,9 @@ func buildRound(b *builder) {
 		}
 		return u - r
 	})
+	if to := b.number("to", 1, 2, 1e15); to%2 == 0 {
+		b.rule.props.Hidden = bitsOf(float64(to - 1)) // around 0, from where both halves go away
+	}
 }
 
 func buildRounded(b *builder, param, visible string, round func(u, size int64) int64) {

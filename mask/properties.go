@@ -19,7 +19,8 @@ type Properties struct {
 	// results in the Domain. The shape that is the Fallback of other values
 	// may by chance be the result of one of the Domain.
 	Bijective bool
-	// Domain says which values the rule can parse.
+	// Domain says which values the rule can parse, and which spellings it takes
+	// for one value: these have equal results, or results that differ as they do.
 	Domain string
 	// Hidden is the number of values, as a power of two, among which the
 	// visible parts leave a value: what somebody has to search who can try
@@ -30,7 +31,7 @@ type Properties struct {
 	// SameLength is whether results have as many characters as their values.
 	SameLength bool
 	// MaxLen is the largest number of characters of a result, or 0 if there
-	// is none but that of the values, and 3 for *** where they are shorter.
+	// is no bound, or with SameLength none but that of the value.
 	MaxLen int
 	// Alphabet is the characters of results, as a bracket expression of
 	// regular expressions, or empty for any.

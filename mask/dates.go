@@ -120,7 +120,7 @@ func buildDate(b *builder) {
 	p.Deterministic, p.Subject = false, true
 	p.Domain, p.Types, p.SameLength, p.Alphabet = isoDates, dateTypes, true, "[0-9T Z:.+-]"
 	p.Hidden, p.Reversible = bitsOf(float64(2*n)), true
-	p.Visible = []string{fmt.Sprintf("the date to within %d days", n*unit), "the intervals between dates of one subject", "time of day and zone"}
+	p.Visible = []string{fmt.Sprintf("the date to within %d days", n*unit), "the intervals between dates of one subject", "time of day and zone, which tells summer from winter where it changes: timestamptz is best masked in UTC"}
 	if weeks {
 		p.Visible = append(p.Visible, "the day of the week")
 	}
@@ -150,7 +150,7 @@ func buildDateRound(b *builder) {
 	if to == "year" {
 		p.Hidden = bitsOf(365)
 	}
-	p.Visible = []string{"the " + to, "the zone"}
+	p.Visible = []string{"the " + to, "the zone, which tells summer from winter where it changes: timestamptz is best masked in UTC"}
 }
 
 // zone returns the end of a valid time from its zone on.

@@ -22,7 +22,8 @@
 //
 // This is for test data, not for keeping secrets: frequencies stay, and so do the
 // lengths and the parts that Properties lists as visible. Who knows that somebody
-// is in the data may find the row by what stays. Who has the key can undo the
+// is in the data may find the row by what stays. Who has the same rows of several
+// epochs side by side averages noise out, and narrows shifted dates down. Who has the key can undo the
 // bijective rules and try guesses at all others. A masked phone number or card
 // number may be somebody's.
 //

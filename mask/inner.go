@@ -152,32 +152,39 @@ func (n *node) child(name []byte) *node {
 }
 
 // inherit gives each name what * beside it says, where the name itself says nothing:
-// a value below a name may be named by a longer path with *.
-func (n *node) inherit() {
+// a value below a name may be named by a longer path with *. It visits no more than
+// left nodes, which it counts down below 0 if there are more.
+func (n *node) inherit(left *int) {
+	if *left--; *left < 0 {
+		return
+	}
 	for _, c := range n.names {
 		if n.any != nil {
-			c.merge(n.any)
+			c.merge(n.any, left)
 		}
-		c.inherit()
+		c.inherit(left)
 	}
 	if n.any != nil {
-		n.any.inherit()
+		n.any.inherit(left)
 	}
 }
 
 // merge takes over from o all that n does not say. o stays as it is and is not shared.
-func (n *node) merge(o *node) {
+func (n *node) merge(o *node, left *int) {
+	if *left--; *left < 0 {
+		return
+	}
 	if n.rule == nil {
 		n.rule = o.rule
 	}
 	for name, c := range o.names {
-		n.name(name).merge(c)
+		n.name(name).merge(c, left)
 	}
 	if o.any != nil {
 		if n.any == nil {
 			n.any = &node{}
 		}
-		n.any.merge(o.any)
+		n.any.merge(o.any, left)
 	}
 }
 
@@ -192,8 +199,10 @@ func (n *node) name(name string) *node {
 	return n.names[name]
 }
 
-// maxSteps bounds a path, and so what inherit can make of a few of them.
-const maxSteps = 16
+const (
+	maxSteps = 16      // of a path
+	maxNodes = 100_000 // that inherit visits: names and * by turns double them with each step
+)
 
 // paths compiles the rules of paths, which are like $.contact.email, phones[*], or
 // *.email; names with other characters than letters, digits and _ are in quotes:
@@ -234,7 +243,10 @@ func (b *builder) paths() *node {
 		}
 		n.rule = b.inner(p.rule)
 	}
-	root.inherit()
+	left := maxNodes
+	if root.inherit(&left); left < 0 {
+		b.fail("paths", "mix * and names at too many places", "name parts by fewer paths with *, or by longer ones without")
+	}
 	return root
 }
 

@@ -33,7 +33,16 @@ func TestPathsMeet(t *testing.T) {
 		paths = append(paths, `"$`+step+`":"redact"`)
 	}
 	newRule(t, m, `{"rule":"json","paths":{`+strings.Join(paths, ",")+`}}`)
-	_, err := m.Rule(`{"rule":"json","paths":{"$` + strings.Repeat(".a", 17) + `":"redact"}}`)
+	// So are those that would be millions of nodes.
+	paths = nil
+	for i := range 16 {
+		for _, name := range []string{".a", ".b"} {
+			paths = append(paths, `"$`+strings.Repeat(".*", i)+name+strings.Repeat(".*", 15-i)+`":"redact"`)
+		}
+	}
+	_, err := m.Rule(`{"rule":"json","paths":{` + strings.Join(paths, ",") + `}}`)
+	require.ErrorContains(t, err, "mix * and names at too many places")
+	_, err = m.Rule(`{"rule":"json","paths":{"$` + strings.Repeat(".a", 17) + `":"redact"}}`)
 	require.ErrorContains(t, err, "more than 16 steps")
 }
 

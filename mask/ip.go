@@ -47,7 +47,7 @@ func buildIP(b *builder) {
 		return a.append(dst), true
 	}
 	p := b.bijective("IPv4 and IPv6 addresses (in the spelling of RFC 5952) without a zone, with or without a prefix length", 0, // networks of few bits hide few
-		"which addresses share how long a prefix", "the prefix length after /, and that a network is one, whose bits after the prefix stay zero")
+		"which addresses share how long a prefix, so that one known pair shows how its neighbours begin", "the prefix length after /, and that a network is one, whose bits after the prefix stay zero")
 	if keep4 > 0 {
 		p.Visible = append(p.Visible, "the first "+strconv.Itoa(keep4)+" bits of IPv4")
 	}

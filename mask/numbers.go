@@ -91,8 +91,11 @@ func buildNoise(b *builder) {
 		if delta >= 0 {
 			delta++
 		}
-		if u == 0 {
+		switch {
+		case u == 0:
 			delta = 1
+		case u+delta == 0:
+			delta = most // what is not 0 stays so
 		}
 		if d.units < 0 {
 			delta = -delta

@@ -83,3 +83,25 @@ func TestExplainOthers(t *testing.T) {
 		require.Equal(t, !others, strings.Contains(said, "UNIQUE holds"), said)
 	}
 }
+
+// TestNoiseKeepsSigns: an amount that is not 0 does not become 0, nor one of the other
+// sign, so that CHECK (price > 0) holds.
+func TestNoiseKeepsSigns(t *testing.T) {
+	for _, rule := range []string{"noise", "noise,percent=1", "noise,percent=100"} {
+		r := newRule(t, fixed(), rule)
+		for i := 1; i <= 2000; i++ {
+			for _, format := range []string{"%d", "0.%03d", "%d.00"} {
+				value := fmt.Sprintf(format, i)
+				if strings.HasPrefix(value, "0.") && i > 999 {
+					continue
+				}
+				out := apply(t, r, value)
+				require.NotContains(t, out, "-", value)
+				require.NotEmpty(t, strings.Trim(out, "0."), "%s of %s is %s", r, value, out)
+				require.NotEqual(t, value, out)
+				require.NotEmpty(t, strings.Trim(apply(t, r, "-"+value), "-0."))
+				require.Equal(t, byte('-'), apply(t, r, "-"+value)[0])
+			}
+		}
+	}
+}

@@ -28,7 +28,8 @@ import (
 // unless it is a struct, or a pointer to or slice of structs, whose fields have theirs.
 // Fields are strings, byte slices (as text), integers, floats, time.Time, whatever
 // has MarshalText and UnmarshalText, and pointers to, slices of and maps by string with
-// these; the names in a map stay. NULL makes a pointer nil, and other fields zero.
+// these; the names in a map stay. The rule text knows the values of its struct and of the
+// structs around and in it, but not those of elements of a list in it. NULL makes a pointer nil, and other fields zero.
 //
 // It is safe for concurrent use.
 type Struct[T any] struct{ plan *plan }

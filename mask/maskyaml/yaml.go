@@ -72,7 +72,7 @@ func syntaxError(err error) error {
 		line, _ := strconv.Atoi(m[1]) // it is digits
 		return &mask.SpecError{Line: line, Reason: text[len(m[0]):]}
 	}
-	return &mask.SpecError{Line: 1, Reason: strings.TrimPrefix(text, "yaml: ")}
+	return &mask.SpecError{Reason: strings.TrimPrefix(text, "yaml: ")} // it does not say where
 }
 
 func node(y *yaml.Node, depth int) (*tree.Node, error) {

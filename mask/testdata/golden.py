@@ -303,15 +303,18 @@ for rule, n, unit in [("date", 365, 1), ("date,days=30,weeks=yes", 4, 7)]:
     day = datetime.date(2024, 2, 29) + datetime.timedelta(days=shift * unit)
     add(rule, "2024-02-29", day.isoformat())
     add(rule, "2024-02-29T12:00:00Z", day.isoformat() + "T12:00:00Z")
-for units, scale, value in [(123456, 2, "1234.56"), (-7, 0, "-7"), (999999999999999999, 0, "999999999999999999")]:
+small = [(n, 0, str(n)) for n in range(1, 9)] + [(-n, 3, "-0.%03d" % n) for n in range(1, 9)]
+for percent, units, scale, value in [(10, 123456, 2, "1234.56"), (10, -7, 0, "-7"), (10, 999999999999999999, 0, "999999999999999999")] + [(p, *v) for p in (10, 100) for v in small]:
     u = abs(units)
-    most = max(1, u * 10 // 100)
-    delta = Draws("noise", "noise/1/10", value.encode()).below(2 * most) - most
+    most = max(1, u * percent // 100)
+    delta = Draws("noise", "noise/1/%d" % percent, value.encode()).below(2 * most) - most
     delta += delta >= 0
+    if u + delta == 0:
+        delta = most
     u += delta
     r = str(u).rjust(scale + 1, "0")
     r = r[: len(r) - scale] + ("." + r[len(r) - scale :] if scale else "")
-    add("noise", value, ("-" if units < 0 else "") + r)
+    add("noise" if percent == 10 else "noise,percent=%d" % percent, value, ("-" if units < 0 else "") + r)
 
 # Names and places.
 import os

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"cmp"
 	"slices"
-	"strings"
 	"unicode"
 	"unicode/utf8"
 
@@ -20,9 +19,15 @@ type plain struct {
 	at        []int32 // where in src each byte of text begins, and the length of src
 }
 
+// plainOf takes at most 2 GiB.
 func plainOf(src []byte) plain {
 	p := plain{src, make([]byte, 0, len(src)), make([]int32, 0, len(src)+1)}
 	for i := 0; i < len(src); {
+		if c := src[i]; c >= ' ' && c < utf8.RuneSelf && c != '%' && c != '&' && c != '-' {
+			p.text, p.at = append(p.text, c), append(p.at, int32(i))
+			i++
+			continue
+		}
 		r, size := utf8.DecodeRune(src[i:])
 		whole := src[i : i+size]
 		switch {
@@ -126,12 +131,13 @@ type skeleton struct {
 }
 
 func (p plain) skeleton() (s skeleton) {
+	s.text, s.at = make([]byte, 0, len(p.text)), make([]int32, 0, len(p.text))
 	gap, letter := -1, false // where a separator began; whether a letter came before
 	var room [64]byte
 	for i := 0; i < len(p.text); {
 		r, size := utf8.DecodeRune(p.text[i:])
 		switch {
-		case strings.ContainsRune(apostrophes, r), isAccent(r):
+		case isApostrophe(r), isAccent(r):
 		case isGap(r, size):
 			if gap < 0 {
 				gap = i
@@ -139,9 +145,9 @@ func (p plain) skeleton() (s skeleton) {
 		default:
 			isLetter := r >= utf8.RuneSelf && !isIdeograph(r) || !isDigit(p.text[i]) && r < utf8.RuneSelf
 			if gap >= 0 && letter && isLetter {
-				s.put(gap, ' ')
+				s.put(gap, []byte(" "))
 			}
-			s.put(i, foldRune(room[:0], p.text[i:i+size])...)
+			s.put(i, foldRune(room[:0], p.text[i:i+size]))
 			gap, letter = -1, isLetter
 		}
 		i += size
@@ -149,13 +155,19 @@ func (p plain) skeleton() (s skeleton) {
 	return s
 }
 
-func (s *skeleton) put(at int, v ...byte) {
+func (s *skeleton) put(at int, v []byte) {
 	for _, c := range v {
 		s.text, s.at = append(s.text, c), append(s.at, int32(at))
 	}
 }
 
-const apostrophes = "'`´‘’ʼʻ′"
+func isApostrophe(r rune) bool {
+	switch r {
+	case '\'', '`', '´', '‘', '’', 'ʼ', 'ʻ', '′':
+		return true
+	}
+	return false
+}
 
 func isAccent(r rune) bool { return '\u0300' <= r && r <= '\u036f' }
 

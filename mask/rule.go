@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"math"
 	"sync/atomic"
 	"unicode"
 	"unicode/utf8"
@@ -147,6 +148,9 @@ const (
 )
 
 func (r *Row) add(value, masked []byte) {
+	if len(value) > math.MaxInt32 {
+		return // no text has it
+	}
 	p := plainOf(value)
 	s := p.skeleton()
 	n := 0

@@ -2,6 +2,7 @@ package mask
 
 import (
 	"bytes"
+	"math"
 	"slices"
 	"strings"
 	"unicode"
@@ -42,6 +43,9 @@ func buildText(b *builder) {
 }
 
 func (t *textMasker) mask(dst, src []byte, row *Row) ([]byte, bool) {
+	if len(src) > math.MaxInt32 {
+		return nil, false
+	}
 	s := scanner{textMasker: t, plain: plainOf(src)}
 	s.own = s.occurrences(row.longestFirst())
 	kept := int32(0) // src from here on is to be copied

@@ -22,6 +22,7 @@ func FuzzRules(f *testing.F) {
 			f.Add([]byte(v))
 		}
 	}
+	f.Add([]byte("0@************ee"))
 	var rules []*mask.Rule
 	for _, text := range allRules {
 		rules = append(rules, newRule(f, fixed(), text))

@@ -156,9 +156,7 @@ func (s *scanner) recognise(i int, before rune) (n int, masked []byte) {
 			}
 		}
 	case isDigit(v[0]) && !unicode.IsDigit(before) || v[0] == '+' || v[0] == '(':
-		if n, masked = s.number(i, unicode.IsLetter(before)); n > 0 && !s.cutsAddress(i, i+n) {
-			return n, masked
-		}
+		return s.number(i, unicode.IsLetter(before))
 	}
 	return 0, nil
 }
@@ -174,6 +172,7 @@ func (s *scanner) number(i int, afterLetter bool) (int, []byte) {
 		return len("2006-01-02"), s.src[s.at[i]:s.at[i+len("2006-01-02")]]
 	}
 	ends := runs(v, isDigit, numberSpaces, maxSeparated)
+	ends = slices.DeleteFunc(ends, func(n int) bool { return s.cutsAddress(i, i+n) })
 	for _, n := range ends {
 		digits := countDigits(v[:n])
 		if digits < minPhone && (afterLetter || digits < 4) {

@@ -50,6 +50,11 @@ func TestTextSpellings(t *testing.T) {
 	} {
 		require.Equal(t, strings.NewReplacer("M", mail, "C", card).Replace(want), apply(t, r, value), value)
 	}
+	// A number that could go on with the beginning of an address is not left for it.
+	out := apply(t, r, "4111111111111111 1ann@example.com")
+	require.True(t, strings.HasPrefix(out, card+" "), out)
+	require.NotContains(t, out, "example.com")
+	require.NotContains(t, apply(t, r, "+15551234567ann@example.com"), "example.com")
 	// What the rule email refuses is not left.
 	for _, local := range []string{strings.Repeat("reply-token", 7), "ann.smith", "+15551234567ann"} {
 		for _, host := range []string{"example..com", "my_host.example.com", "-example.com", "localhost", strings.Repeat("a", 300) + ".com"} {
@@ -127,7 +132,7 @@ func TestOwnSpellings(t *testing.T) {
 func TestTextIsLinear(t *testing.T) {
 	r := newRule(t, fixed(), "text")
 	const n = 1 << 20
-	for _, unit := range []string{"a ", "a.", "ann.", "1 ", "AB12 ", "1.2.3.", "(", "a@", "é", "-\na"} {
+	for _, unit := range []string{"a ", "a.", "ann.", "1 ", "AB12 ", "1.2.3.", "(", "a@", "é", "-\na", "+1.", "(1-", "1_"} {
 		value := []byte(strings.Repeat(unit, n/len(unit)))
 		var row mask.Row
 		row.Own(append(value[:n/2:n/2], "b"...), []byte("x"))

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math"
 	"sync/atomic"
+	"time"
 	"unicode"
 	"unicode/utf8"
 )
@@ -97,8 +98,8 @@ type Row struct {
 
 // Own tells the rule text that a value of the row becomes masked, so that where it
 // occurs in free text it becomes the same; nil, which is NULL, becomes ***. It is found in
-// other case, with other accents, apostrophes, hyphens and white space, and numbers with
-// other separators. Each word of a value of two to six words, or four with digits, stands for
+// other case, with other accents, apostrophes, hyphens and white space, numbers with
+// other separators, and dates with the day or month first. Each word of a value of two to six words, or four with digits, stands for
 // the word at its place in masked, so that a name is found by its parts. Values and words of fewer than
 // three letters or digits, two in scripts without spaces, are passed over. Call it before
 // the rule text is applied; it keeps copies.
@@ -107,6 +108,9 @@ func (r *Row) Own(value, masked []byte) {
 		masked = []byte(full)
 	}
 	r.add(value, masked)
+	if day, _, ok := parseDate(value); ok {
+		r.addDates(day, masked)
+	}
 	words, others := wordsOf(value), wordsOf(masked)
 	most := maxWords
 	if bytes.ContainsAny(value, digits10) {
@@ -121,6 +125,18 @@ func (r *Row) Own(value, masked []byte) {
 			other = others[i*len(others)/len(words)]
 		}
 		r.add(w, other)
+	}
+}
+
+// addDates adds the spellings of a date in numbers.
+func (r *Row) addDates(day time.Time, masked []byte) {
+	other, _, ok := parseDate(masked)
+	for _, layout := range []string{"2006-01-02", "02.01.2006", "01/02/2006", "2.1.2006", "1/2/2006"} {
+		to := []byte(full)
+		if ok {
+			to = other.AppendFormat(nil, layout)
+		}
+		r.add(day.AppendFormat(nil, layout), to)
 	}
 }
 

@@ -37,7 +37,7 @@ func buildText(b *builder) {
 	}
 	t.shape = b.shape()
 	b.rule.mask, b.rule.readsOwn = t.mask, true
-	b.container(anyText, "all that is not recognised, and what kind of data the rest is", textTypes...)
+	b.container(anyText, "all that is not recognised, such as names, dates and numbers of fewer than seven digits, and what kind of data the rest is", textTypes...)
 	p := &b.rule.props
 	p.Deterministic, p.Bijective, p.Reversible, p.Nullable, p.Hidden, p.results = false, false, false, false, 0, 0
 }

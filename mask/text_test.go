@@ -106,6 +106,11 @@ func TestOwnSpellings(t *testing.T) {
 		{"Isa", "Ida", map[string]string{"this is a test, Isa": "this is a test, Ida"}},
 		{"+12125550100", "+13334445555", map[string]string{"at +1 (212) 555-0100 or 1.212.555.0100": "at +13334445555 or +13334445555"}},
 		{"123456", "654321", map[string]string{"MRN123456": "MRN654321", "MRN １２３-４５６": "MRN 654321", "1234567": "no"}},
+		{"1987-05-12", "1988-01-30", map[string]string{
+			"born 1987-05-12": "born 1988-01-30", "born 12.05.1987, 05/12/1987 or 12-05-1987": "born 30.01.1988, 01/30/1988 or 30.01.1988", "5/12/1987": "1/30/1988", "12.5.1987": "30.1.1988", "1987-05-13": "1987-05-13",
+		}},
+		{"1987-05-12T00:00:00Z", "1988-01-30T00:00:00Z", map[string]string{"1987-05-12": "1988-01-30"}},
+		{"1987-05-12", "", map[string]string{"12.05.1987": "***"}},
 		// What is recognised is not cut.
 		{"Ann Smith", "Eve Jones", map[string]string{"ann.smith@example.com": "no", "ann smith@example.com": "no", "ann@example.com": "no", "Ann@": "Eve@"}},
 		{"212", "999", map[string]string{"+1 212-555-0100": "no", "212-555-0100": "no", "212 of them": "999 of them"}},

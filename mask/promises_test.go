@@ -105,3 +105,17 @@ func TestNoiseKeepsSigns(t *testing.T) {
 		}
 	}
 }
+
+// TestShapeIsNoDate: what a fallback makes of a date beyond a format's ends is no date,
+// so that the rule is none for dates.
+func TestShapeIsNoDate(t *testing.T) {
+	const rule = "format,as=date:1990-01-01..2009-12-31,small=permute"
+	r := newRule(t, fixed(), rule)
+	require.Equal(t, uint64(0), r.Fallbacks())
+	require.NotContains(t, r.Properties().Types, "date", "1989-12-31 becomes %s", apply(t, r, "1989-12-31"))
+	require.Equal(t, uint64(1), r.Fallbacks())
+	for _, fallback := range []string{"null", "error"} {
+		require.Contains(t, newRule(t, fixed(), rule+",fallback="+fallback).Properties().Types, "date")
+	}
+	require.Contains(t, newRule(t, fixed(), "email").Properties().Types, "citext")
+}

@@ -280,7 +280,7 @@ func (b *builder) setFallback(d definition) {
 		p.Nullable = true
 		b.rule.fallback = func([]byte, []byte, *Row) ([]byte, bool) { return nil, true }
 	}
-	if d.fallback == "null" && (p.Fallback == "shape" || p.Fallback == "redact") {
+	if p.Fallback == "shape" || p.Fallback == "redact" {
 		// What that makes of 1987-45-99 is no date.
 		p.Types = slices.DeleteFunc(slices.Clone(p.Types), func(t string) bool { return !slices.Contains(textTypes, t) })
 		if len(p.Types) == 0 {

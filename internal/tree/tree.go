@@ -76,8 +76,8 @@ const MaxDepth = 50
 func ParseJSON(data []byte) (*Node, error) {
 	p := &parser{data: data, d: json.NewDecoder(bytes.NewReader(data))}
 	p.d.UseNumber()
-	if !utf8.Valid(data) {
-		return nil, &Error{1, "the text is not UTF-8"}
+	if n := validLen(data); n < len(data) {
+		return nil, &Error{p.line(int64(n)), "the text is not UTF-8"}
 	}
 	n, err := p.value(0)
 	if err != nil {
@@ -89,13 +89,33 @@ func ParseJSON(data []byte) (*Node, error) {
 	return n, nil
 }
 
-type parser struct {
-	data []byte
-	d    *json.Decoder
+// validLen returns the length of the UTF-8 that data begins with.
+func validLen(data []byte) (n int) {
+	for n < len(data) {
+		r, size := utf8.DecodeRune(data[n:])
+		if r == utf8.RuneError && size == 1 {
+			break
+		}
+		n += size
+	}
+	return n
 }
 
+type parser struct {
+	data           []byte
+	d              *json.Decoder
+	counted, lines int // of data, and the ends of lines in it
+}
+
+// line returns the line of an offset. Offsets that ascend take one pass over the data.
 func (p *parser) line(offset int64) int {
-	return 1 + bytes.Count(p.data[:min(int(offset), len(p.data))], []byte("\n"))
+	at := min(int(offset), len(p.data))
+	if at < p.counted {
+		p.counted, p.lines = 0, 0
+	}
+	p.lines += bytes.Count(p.data[p.counted:at], []byte("\n"))
+	p.counted = at
+	return 1 + p.lines
 }
 
 func (p *parser) token() (json.Token, int, error) {

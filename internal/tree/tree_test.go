@@ -29,6 +29,7 @@ func TestErrors(t *testing.T) {
 		"{}\n{}":                  "line 2: there is more after the end",
 		"{\n\"a\": tru}":          "line 2: invalid character '}' in literal true (expecting 'e')",
 		"\xff":                    "line 1: the text is not UTF-8",
+		"{\n\"a\":\n\"\xff\"}":    "line 3: the text is not UTF-8",
 		"[1,\n]":                  "line 2: invalid character ']' looking for beginning of value",
 		strings.Repeat("[", 1000): "line 1: nested too deep",
 		"}":                       "line 1: invalid character '}' looking for beginning of value",

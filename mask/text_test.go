@@ -136,7 +136,10 @@ func TestOwnSpellings(t *testing.T) {
 // time is measured.
 func TestTextIsLinear(t *testing.T) {
 	r := newRule(t, fixed(), "text")
-	const n = 1 << 20
+	n := 1 << 20
+	if raceEnabled {
+		n >>= 3
+	}
 	for _, unit := range []string{"a ", "a.", "ann.", "1 ", "AB12 ", "1.2.3.", "(", "a@", "é", "-\na", "+1.", "(1-", "1_"} {
 		value := []byte(strings.Repeat(unit, n/len(unit)))
 		var row mask.Row

@@ -8,4 +8,6 @@ require (
 	go.yaml.in/yaml/v3 v3.0.5
 )
 
+require golang.org/x/text v0.43.0 // indirect
+
 replace github.com/sealfield/sealfield => ../..

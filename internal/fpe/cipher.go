@@ -172,8 +172,11 @@ func (c *Cipher) cryptNumber(s *scratch, decrypt bool) error {
 		return nil
 	}
 	d, err := c.domain(s.n)
-	if err != nil {
+	switch {
+	case err != nil:
 		return err
+	case d.word:
+		return d.cryptWord(s, decrypt)
 	}
 	return d.crypt(s, decrypt)
 }
@@ -184,6 +187,7 @@ type domain struct {
 	n      []uint64
 	k      int
 	radix  uint64
+	word   bool // radix^k < 2^64
 	cipher *ff1.Cipher
 }
 
@@ -217,7 +221,31 @@ func (d *domain) crypt(s *scratch, decrypt bool) error {
 			return nil
 		}
 	}
-	return fmt.Errorf("fpe: cycle walking took more than %d rounds", maxWalk)
+	return errWalk
+}
+
+var errWalk = fmt.Errorf("fpe: cycle walking took more than %d rounds", maxWalk)
+
+// cryptWord is crypt for numbers of one word, in less time.
+func (d *domain) cryptWord(s *scratch, decrypt bool) (err error) {
+	var x uint64
+	if len(s.x) > 0 {
+		x = s.x[0]
+	}
+	crypt := d.cipher.EncryptInteger
+	if decrypt {
+		crypt = d.cipher.DecryptInteger
+	}
+	for range maxWalk {
+		if x, err = crypt(x, d.k, s.tweak); err != nil {
+			return err
+		}
+		if x < d.n[0] {
+			s.x = mulAdd(s.x[:0], 0, x)
+			return nil
+		}
+	}
+	return errWalk
 }
 
 func (c *Cipher) domain(n []uint64) (*domain, error) {
@@ -263,6 +291,7 @@ func (c *Cipher) newDomain(n []uint64) (*domain, error) {
 		}
 	}
 	d.radix = lo
+	d.word = d.k == 2 || d.k == 4 && lo < ff1.MaxRadix
 	var err error
 	d.cipher, err = c.newFF1(int(d.radix))
 	return d, err

@@ -3,6 +3,7 @@ package ff1
 import (
 	"errors"
 	"fmt"
+	"math/bits"
 	"slices"
 	"unicode/utf8"
 )
@@ -130,6 +131,10 @@ func (c *Cipher) AppendDecrypt(dst []byte, alphabet *Alphabet, s, tweak []byte) 
 
 func (c *Cipher) appendCrypt(dst []byte, alphabet *Alphabet, text, tweak []byte, decrypt bool) ([]byte, error) {
 	s := c.states.Get().(*state)
+	if out, ok := c.appendShort(dst, s, alphabet, text, tweak, decrypt); ok {
+		c.put(s)
+		return out, nil
+	}
 	err := c.cryptText(s, alphabet, text, tweak, decrypt)
 	if err == nil {
 		dst = alphabet.AppendText(dst, s.numerals)
@@ -138,6 +143,49 @@ func (c *Cipher) appendCrypt(dst []byte, alphabet *Alphabet, text, tweak []byte,
 	}
 	c.put(s)
 	return dst, err
+}
+
+// appendShort is appendCrypt in less time for ASCII characters and lengths that
+// crypt64 takes. It reports false for all else.
+func (c *Cipher) appendShort(dst []byte, s *state, alphabet *Alphabet, text, tweak []byte, decrypt bool) ([]byte, bool) {
+	n := len(text)
+	if len(alphabet.others) > 0 || alphabet.Len() != c.radix || n < c.minLen || n > 64 || len(tweak) > MaxTweakLen {
+		return nil, false
+	}
+	s.setLength(n)
+	left, ok1 := alphabet.number(text[:s.u], s.radix)
+	right, ok2 := alphabet.number(text[s.u:], s.radix)
+	if s.words != width64 || !ok1 || !ok2 {
+		return nil, false
+	}
+	s.setTweak(tweak)
+	a, b := s.crypt64(left, right, decrypt)
+	start := len(dst)
+	dst = slices.Grow(dst, n)[:start+n]
+	alphabet.put(dst[start:start+s.u], a, s.radix)
+	alphabet.put(dst[start+s.u:], b, s.radix)
+	return dst, true
+}
+
+// number is num64 of ASCII characters.
+func (a *Alphabet) number(text []byte, radix uint64) (n uint64, ok bool) {
+	var outside int32
+	for _, c := range text {
+		x := a.ascii[c]
+		outside |= x
+		n = n*radix + uint64(x)
+	}
+	return n, outside >= 0
+}
+
+// put is digits64 for ASCII characters.
+func (a *Alphabet) put(text []byte, fraction, radix uint64) {
+	characters := a.characters
+	for i := range text {
+		var digit uint64
+		digit, fraction = bits.Mul64(fraction, radix)
+		text[i] = byte(characters[digit])
+	}
 }
 
 func (c *Cipher) cryptString(alphabet *Alphabet, text string, tweak []byte, decrypt bool) (string, error) {

@@ -4,9 +4,10 @@ import "encoding/binary"
 
 // lane is one value of a batch. The names are those of crypt64.
 type lane struct {
-	x            []uint16
-	a, b, hi, lo uint64
-	in, out      [blockSize]byte
+	x        []uint16
+	a, b, lo uint64
+	number   uint64
+	in, out  [blockSize]byte
 }
 
 // batch encrypts or decrypts values in place, which are valid.
@@ -29,37 +30,41 @@ func (s *state) batch(values [][]uint16, tweaks [][]byte, decrypt bool) {
 }
 
 // cryptLanes is crypt64 for several values at a time. Each round waits for the
-// one before, and most of all for the block that two words were just stored
-// to; the processor fills that time with the other lanes, as long as no lane's
+// one before, and most of all for the block that a word was just stored to; the processor fills that time with the other lanes, as long as no lane's
 // store stands right before its own load.
 func (s *state) cryptLanes(values [][]uint16, tweaks [][]byte, decrypt bool) {
 	lanes := s.lanes[:len(values)]
 	for j := range lanes {
 		l := &lanes[j]
 		l.x = values[j]
-		l.a, l.b = num64(l.x[:s.u], s.radix), num64(l.x[s.u:], s.radix)
+		left, right := num64(l.x[:s.u], s.radix), num64(l.x[s.u:], s.radix)
+		l.a, l.b, l.number = s.mod64[0].fraction(left), s.mod64[1].fraction(right), right
 		if decrypt {
-			l.a, l.b = l.b, l.a
+			l.a, l.b, l.number = l.b, l.a, left
 		}
+		var hi uint64
 		s.setTweak(tweaks[j])
-		l.hi, l.lo = s.prefix()
+		hi, l.lo = s.prefix()
+		binary.BigEndian.PutUint64(l.in[:8], hi)
 	}
-	shift := uint(8 * s.b)
+	shift, moduli := 8*s.b, &s.mod64
+	if decrypt {
+		moduli = &s.minus64
+	}
 	for step := range rounds {
 		i := uint64(roundOf(step, decrypt))
-		m := &s.mod64[i&1]
+		m := &moduli[i&1]
 		for j := range lanes {
 			l := &lanes[j]
-			binary.BigEndian.PutUint64(l.in[:8], l.hi^i>>(64-shift))
-			binary.BigEndian.PutUint64(l.in[8:], l.lo^i<<shift^l.b)
+			binary.BigEndian.PutUint64(l.in[8:], l.lo^i<<shift^l.number)
 		}
 		for j := range lanes {
 			s.block.Encrypt(lanes[j].out[:], lanes[j].in[:])
 		}
 		for j := range lanes {
 			l := &lanes[j]
-			y, multiple := m.divide(l.out[:], shift <= 32)
-			l.a, l.b = l.b, m.add(l.a, y, multiple, decrypt)
+			l.a, l.b = l.b, l.a+m.block(l.out[:], shift <= 32)
+			l.number = m.number(l.b)
 		}
 	}
 	for j := range lanes {
@@ -67,8 +72,8 @@ func (s *state) cryptLanes(values [][]uint16, tweaks [][]byte, decrypt bool) {
 		if decrypt {
 			l.a, l.b = l.b, l.a
 		}
-		str64(l.x[:s.u], l.a, s.radix, s.inverse)
-		str64(l.x[s.u:], l.b, s.radix, s.inverse)
+		digits64(l.x[:s.u], l.a, s.radix)
+		digits64(l.x[s.u:], l.b, s.radix)
 		*l = lane{}
 	}
 }

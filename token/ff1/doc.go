@@ -36,7 +36,7 @@
 // here has examined them: if that matters to you, ask counsel.
 //
 // Everything here is exact: AES is the standard library's, and all else integer
-// arithmetic without floating point, in one word for values of up to 36
+// arithmetic without floating point, in one word for values of up to 32
 // decimal digits, two words up to 76, and math/big above. It runs under
 // GODEBUG=fips140=only, but FF1 itself is outside Go's validated module.
 package ff1

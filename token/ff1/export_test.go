@@ -1,9 +1,6 @@
 package ff1
 
-import (
-	"encoding/binary"
-	"math/big"
-)
+import "math/big"
 
 // Reduce128 returns x2*2^128 + x1*2^64 + x0 mod n, for test only.
 func Reduce128(n *big.Int, x2, x1, x0 uint64) *big.Int {
@@ -13,9 +10,23 @@ func Reduce128(n *big.Int, x2, x1, x0 uint64) *big.Int {
 	return result.Or(result.Lsh(result, 64), new(big.Int).SetUint64(r.lo))
 }
 
-// Add64 returns a+x mod n or a-x mod n for a < n < 2^62, for test only.
-func Add64(n, a, x uint64, negative bool) uint64 {
+// Add64 returns a plus or minus the first 8 or 12 bytes of each block modulo n, for
+// a < n, 1 < n <= 2^56, for test only.
+func Add64(n, a uint64, minus bool, blocks ...[]byte) uint64 {
 	m := newModulus64(n)
-	y, multiple := m.divide(binary.BigEndian.AppendUint64(nil, x), true)
-	return m.add(a, y, multiple, negative)
+	add := m
+	if minus {
+		add = m.negative()
+	}
+	sum := m.fraction(a)
+	for _, block := range blocks {
+		sum += add.block(block, len(block) == 8)
+	}
+	return m.number(sum)
+}
+
+// Quotient64 returns x/n, for 1 < n <= 2^56, for test only.
+func Quotient64(x, n uint64) uint64 {
+	m := newModulus64(n)
+	return m.quotient(x)
 }

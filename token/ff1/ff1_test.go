@@ -1,8 +1,10 @@
 package ff1_test
 
 import (
+	"encoding/binary"
 	"encoding/hex"
 	"fmt"
+	"math"
 	"math/big"
 	"math/rand/v2"
 	"os"
@@ -176,6 +178,40 @@ func TestForms(t *testing.T) {
 	}
 }
 
+func TestInteger(t *testing.T) {
+	c, tweak := newCipher(t, make([]byte, 32), 10), []byte("tweak")
+	for _, n := range []int{6, 7, 16, 19} {
+		size := uint64(1)
+		for range n {
+			size *= 10
+		}
+		for _, x := range []uint64{0, 1, size / 3, size - 1} {
+			y, err := c.EncryptInteger(x, n, tweak)
+			require.NoError(t, err)
+			want, err := c.EncryptString(newAlphabet(t, digits), fmt.Sprintf("%0*d", n, x), tweak)
+			require.NoError(t, err)
+			require.Equal(t, want, fmt.Sprintf("%0*d", n, y))
+			y, err = c.DecryptInteger(y, n, tweak)
+			require.NoError(t, err)
+			require.Equal(t, x, y)
+		}
+		for _, x := range []uint64{size, size + 1, math.MaxUint64} {
+			_, err := c.EncryptInteger(x, n, tweak)
+			requirePosition(t, err, 0, "")
+		}
+	}
+	for n, want := range map[int]error{-1: ff1.ErrDomain, 0: ff1.ErrDomain, 5: ff1.ErrDomain, 20: ff1.ErrTooLong, ff1.MaxLen + 1: ff1.ErrTooLong} {
+		_, err := c.EncryptInteger(0, n, tweak)
+		require.ErrorIs(t, err, want)
+		_, err = c.DecryptInteger(0, n, tweak)
+		require.ErrorIs(t, err, want)
+	}
+	_, err := c.EncryptInteger(0, 6, make([]byte, ff1.MaxTweakLen+1))
+	require.ErrorIs(t, err, ff1.ErrTooLong)
+	_, err = newCipher(t, make([]byte, 32), 1<<16).EncryptInteger(0, 4, nil)
+	require.ErrorIs(t, err, ff1.ErrTooLong, "2^64 is no number of 64 bits")
+}
+
 // TestBatch holds batches of all sizes, lengths and tweaks against single
 // encryptions.
 func TestBatch(t *testing.T) {
@@ -334,6 +370,7 @@ func TestAllocations(t *testing.T) {
 		dst, _ = c.AppendDecrypt(dst[:0], a, value[:n+28], tweak[:i%8])
 		numerals, _ = c.Encrypt(numerals[:0], numerals, tweak)
 		_ = c.EncryptBatch(batch, [][]byte{tweak, tweak})
+		_, _ = c.EncryptInteger(uint64(i), 6+i%10, tweak)
 	}))
 	require.EqualValues(t, 1, testing.AllocsPerRun(1000, func() {
 		_, _ = c.EncryptString(a, "4000001234567899", tweak)
@@ -386,10 +423,23 @@ func TestReduce(t *testing.T) {
 	}
 	const numbers = 300_000
 	for range numbers {
-		n64, x := max(1, word()>>2), word()
-		a := word() % n64
-		require.True(t, ff1.Add64(n64, a, x, false) == (a+x%n64)%n64, "%d + %d mod %d", a, x, n64)
-		require.True(t, ff1.Add64(n64, a, x, true) == (a+n64-x%n64)%n64, "%d - %d mod %d", a, x, n64)
+		n64 := 2 + word()>>8%(1<<56-1)
+		a, minus := word()%n64, rnd.IntN(2) == 1
+		blocks, sum := make([][]byte, 5), bigOf(a)
+		for i := range blocks { // as many as a half of a value has
+			blocks[i] = binary.BigEndian.AppendUint64(nil, word())
+			if rnd.IntN(2) == 1 {
+				blocks[i] = binary.BigEndian.AppendUint32(blocks[i], uint32(word()))
+			}
+			y := new(big.Int).SetBytes(blocks[i])
+			if minus {
+				y.Neg(y)
+			}
+			sum.Add(sum, y)
+		}
+		require.Equal(t, sum.Mod(sum, bigOf(n64)).Uint64(), ff1.Add64(n64, a, minus, blocks...), "%d, %x mod %d, minus %v", a, blocks, n64, minus)
+		x := word()
+		require.Equal(t, x/n64, ff1.Quotient64(x, n64), "%d/%d", x, n64)
 
 		x2, x1, x0 := word()>>32, word(), word()
 		n := bigOf(word()>>rnd.IntN(65), max(1, word()))

@@ -86,7 +86,7 @@ func validAlphabet(s string) bool {
 	return utf8.ValidString(s) && len(seen) >= 2 && len(seen) <= ff1.MaxRadix
 }
 
-// FuzzReference compares numerals with the reference.
+// FuzzReference compares numerals, text and integers with the reference.
 func FuzzReference(f *testing.F) {
 	f.Add([]byte("0123456789abcdef"), uint32(10), []byte("\x01\x02\x03\x04\x05\x06\x07\x08"), []byte("tweak"))
 	f.Add([]byte("0123456789abcdef01234567"), uint32(65536), []byte("\xff\xff\xff\xff"), []byte(nil))
@@ -101,11 +101,13 @@ func FuzzReference(f *testing.F) {
 			x[i] = uint16((uint32(data[2*i])<<8 | uint32(data[2*i+1])) % radix)
 		}
 		r := newReference(t, key, int(radix))
+		encrypted, decrypted := r.encrypt(x, tweak), r.decrypt(x, tweak)
 		got, err := c.Encrypt(nil, x, tweak)
 		require.NoError(t, err)
-		require.Equal(t, r.encrypt(x, tweak), got)
+		require.Equal(t, encrypted, got)
 		got, err = c.Decrypt(nil, x, tweak)
 		require.NoError(t, err)
-		require.Equal(t, r.decrypt(x, tweak), got)
+		require.Equal(t, decrypted, got)
+		requireForms(t, r, c, x, encrypted, decrypted, tweak, "")
 	})
 }

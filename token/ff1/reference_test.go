@@ -3,6 +3,7 @@ package ff1_test
 import (
 	"crypto/aes"
 	"crypto/cipher"
+	"fmt"
 	"math/big"
 	"math/rand/v2"
 	"slices"
@@ -10,6 +11,8 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/sealfield/sealfield/token/ff1"
 )
 
 // reference is FF1 as algorithms 7 and 8 of NIST SP 800-38G write it down, in
@@ -134,13 +137,40 @@ func requireReference(t testing.TB, rnd *rand.Rand, keySize, radix, n, tweakLen 
 		}
 	}
 	c, r := newCipher(t, key, radix), newReference(t, key, radix)
+	encrypted, decrypted := r.encrypt(x, tweak), r.decrypt(x, tweak)
+	about := fmt.Sprintf("radix %d, %d numerals, tweak of %d, key of %d", radix, n, tweakLen, keySize)
 	got, err := c.Encrypt(nil, x, tweak)
 	require.NoError(t, err)
-	require.Equal(t, r.encrypt(x, tweak), got, "encrypt: radix %d, %d numerals, tweak of %d, key of %d", radix, n, tweakLen, keySize)
+	require.Equal(t, encrypted, got, "encrypt: %s", about)
 	got, err = c.Decrypt(nil, x, tweak)
 	require.NoError(t, err)
-	require.Equal(t, r.decrypt(x, tweak), got, "decrypt: radix %d, %d numerals, tweak of %d, key of %d", radix, n, tweakLen, keySize)
+	require.Equal(t, decrypted, got, "decrypt: %s", about)
+	requireForms(t, r, c, x, encrypted, decrypted, tweak, about)
 }
+
+// requireForms compares what is done for text and integers.
+func requireForms(t testing.TB, r reference, c *ff1.Cipher, x, encrypted, decrypted []uint16, tweak []byte, about string) {
+	if r.radix <= len(ascii) {
+		a := newAlphabet(t, ascii[:r.radix])
+		text := a.AppendText(nil, x)
+		got, err := c.AppendEncrypt(nil, a, text, tweak)
+		require.NoError(t, err)
+		require.Equal(t, string(a.AppendText(nil, encrypted)), string(got), "encrypt text: %s", about)
+		got, err = c.AppendDecrypt(text[:0], a, text, tweak)
+		require.NoError(t, err)
+		require.Equal(t, string(a.AppendText(nil, decrypted)), string(got), "decrypt text: %s", about)
+	}
+	if r.power(len(x)).BitLen() <= 64 {
+		got, err := c.EncryptInteger(r.num(x).Uint64(), len(x), tweak)
+		require.NoError(t, err)
+		require.Equal(t, r.num(encrypted).Uint64(), got, "encrypt integer: %s", about)
+		got, err = c.DecryptInteger(r.num(x).Uint64(), len(x), tweak)
+		require.NoError(t, err)
+		require.Equal(t, r.num(decrypted).Uint64(), got, "decrypt integer: %s", about)
+	}
+}
+
+const ascii = " !\"#$%&'()*+,-./0123456789:;<=>?@ABCDEFGHIJKLMNOPQRSTUVWXYZ[\\]^_`abcdefghijklmnopqrstuvwxyz{|}~"
 
 func randomBytes(rnd *rand.Rand, n int) []byte {
 	b := make([]byte, n)

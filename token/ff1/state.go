@@ -25,17 +25,9 @@ type state struct {
 	chunk    uint64 // radix^chunkLen
 	chunkLen int    // so that radix^(chunkLen+1) < 2^64
 
-	// These depend on n, the length of the value in numerals.
-	n, u, v int
-	b       int // bytes of a half as an integer
-	d       int // bytes of y
-	words   width
-	mod64   [2]modulus64  // radix^u, radix^v
-	mod128  [2]modulus128 // the same
-
-	// These depend on n and on t, the length of the tweak in bytes.
-	t int
-	p [blockSize]byte // the CBC-MAC of P
+	*length
+	short [maxKept]*length // by n, those of width64
+	long  length           // the last of the others
 
 	// These depend on the value and the tweak.
 	mac      [blockSize]byte // the CBC-MAC of P and the blocks of Q that no round changes
@@ -46,6 +38,25 @@ type state struct {
 	text     []byte
 	big      bigState
 }
+
+// length is what depends on n, the length of the value in numerals.
+type length struct {
+	n, u, v int
+	b       int // bytes of a half as an integer
+	d       int // bytes of y
+	words   width
+	size    uint64        // radix^n, or 0 if that is 2^64 or more
+	mod64   [2]modulus64  // radix^u, radix^v
+	minus64 [2]modulus64  // the same, to subtract
+	mod128  [2]modulus128 // the same
+
+	t int             // the length of the tweak in bytes for which p is, or -1
+	p [blockSize]byte // the CBC-MAC of P
+}
+
+// maxKept is more than the length of most values, so that a column of different
+// lengths does not cost a calculation of the moduli for each.
+const maxKept = 40
 
 func newState(block cipher.Block, radix uint64) *state {
 	s := &state{block: block, radix: radix, inverse: ^uint64(0)/radix + 1, chunkLen: 64/bits.Len64(radix) - 1}
@@ -69,7 +80,9 @@ func (s *state) crypt(x []uint16, tweak []byte, decrypt bool) {
 	s.setTweak(tweak)
 	switch s.words {
 	case width64:
-		s.crypt64(x, decrypt)
+		a, b := s.crypt64(num64(x[:s.u], s.radix), num64(x[s.u:], s.radix), decrypt)
+		digits64(x[:s.u], a, s.radix)
+		digits64(x[s.u:], b, s.radix)
 	case width128:
 		s.crypt128(x, decrypt)
 	default:
@@ -85,18 +98,38 @@ func (s *state) crypt(x []uint16, tweak []byte, decrypt bool) {
 // setLength does steps 1, 3 and 4 of the algorithm. The ceiling of
 // v*log2(radix) is the bit length of radix^v-1, without any rounding.
 func (s *state) setLength(n int) {
-	if s.n == n {
+	if s.length != nil && s.n == n {
 		return
 	}
-	s.n, s.t = n, -1
-	s.u, s.v = n/2, n-n/2
-	var bitLen int
-	m, _ := pow64(s.radix, s.v)
-	if _, ok := pow64(s.radix, s.v+1); ok && m < 1<<62 {
+	switch {
+	case n < maxKept && s.short[n] != nil:
+		s.length = s.short[n]
+	case n == s.long.n:
+		s.length = &s.long
+	default:
+		s.newLength(n)
+	}
+	s.tail = resize(s.tail, roundUp(s.b+1))
+	s.s = resize(s.s, roundUp(s.d))
+}
+
+func (s *state) newLength(n int) {
+	u, v, bitLen := n/2, n-n/2, 0
+	m, ok := pow64(s.radix, v)
+	ok = ok && m <= 1<<56
+	s.length = &s.long
+	if ok && n < maxKept {
+		s.short[n] = new(length)
+		s.length = s.short[n]
+	}
+	*s.length = length{n: n, u: u, v: v, t: -1}
+	if ok {
 		s.words, bitLen = width64, bits.Len64(m-1)
 		s.mod64[1] = newModulus64(m)
 		m, _ = pow64(s.radix, s.u)
 		s.mod64[0] = newModulus64(m)
+		s.minus64 = [2]modulus64{s.mod64[0].negative(), s.mod64[1].negative()}
+		s.size, _ = pow64(s.radix, n)
 	} else if m, ok := pow128(s.radix, s.v); ok {
 		s.words, bitLen = width128, m.sub1().bitLen()
 		s.mod128[1] = newModulus128(m)
@@ -108,8 +141,6 @@ func (s *state) setLength(n int) {
 	}
 	s.b = (bitLen + 7) / 8
 	s.d = 4*((s.b+3)/4) + 4
-	s.tail = resize(s.tail, roundUp(s.b+1))
-	s.s = resize(s.s, roundUp(s.d))
 }
 
 // setTweakLength does step 5 of the algorithm and encrypts P.

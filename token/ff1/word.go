@@ -5,38 +5,37 @@ import (
 	"math/bits"
 )
 
-// crypt64 is crypt for radix^v < 2^62 and radix^(v+1) < 2^64: b is at most 8 and
-// d at most 12, so a round is one block, which is kept in two words.
+// crypt64 is crypt for radix^v <= 2^56: b is at most 7 and d at most 12, so a round
+// is one block, of which only the second word changes. It returns the halves as
+// fractions of modulus64.
 //
 // Encryption maps (a, b) to (b, a+y(b)), decryption maps (b, a) to (a, b-y(a))
 // with the rounds in reverse: the same loop with the halves swapped and the
-// sign changed.
-func (s *state) crypt64(x []uint16, decrypt bool) {
-	left, right := x[:s.u], x[s.u:]
-	a, b := num64(left, s.radix), num64(right, s.radix)
+// reciprocals negated.
+func (s *state) crypt64(left, right uint64, decrypt bool) (a, b uint64) {
+	m, other := &s.mod64[0], &s.mod64[1]
+	a, b = m.fraction(left), other.fraction(right)
+	number, shift := right, 8*s.b // the round number stands before the b bytes
+	round, next := uint64(0), uint64(1)<<shift
 	if decrypt {
-		a, b = b, a
+		m, other, a, b, number = &s.minus64[1], &s.minus64[0], b, a, left
+		round, next = (rounds-1)<<shift, -next
 	}
 	hi, lo := s.prefix()
-	shift := uint(8 * s.b) // the round number stands before the b bytes
 	block, in, out := s.block, s.in[:], s.out[:]
 	binary.BigEndian.PutUint64(in[:8], hi)
-	for step := range rounds {
-		i := uint64(roundOf(step, decrypt))
-		if shift == 64 {
-			binary.BigEndian.PutUint64(in[:8], hi^i)
-		}
-		binary.BigEndian.PutUint64(in[8:], lo^i<<shift^b)
+	for range rounds {
+		binary.BigEndian.PutUint64(in[8:], lo^round^number)
 		block.Encrypt(out, in)
-		m := &s.mod64[i&1]
-		y, multiple := m.divide(out, shift <= 32)
-		a, b = b, m.add(a, y, multiple, decrypt)
+		a, b = b, a+m.block(out, shift <= 32)
+		number = m.number(b)
+		m, other = other, m
+		round += next
 	}
 	if decrypt {
-		a, b = b, a
+		return b, a
 	}
-	str64(left, a, s.radix, s.inverse)
-	str64(right, b, s.radix, s.inverse)
+	return a, b
 }
 
 // prefix returns the block to which a round adds its number and b.
@@ -45,41 +44,65 @@ func (s *state) prefix() (hi, lo uint64) {
 		binary.BigEndian.Uint64(s.mac[8:]) ^ binary.BigEndian.Uint64(s.tail[8:])
 }
 
-// modulus64 calculates modulo n, for n < 2^62. It multiplies and selects,
-// which is faster than the processor's division and takes the same time for
-// all numbers.
+// modulus64 adds modulo n, 1 < n <= 2^56. It keeps a number x below n as the
+// fraction (x+1/2)/n, in units of 2^-64: addition modulo 2^64 is then addition modulo
+// n, without division or correction, and in the same time for all numbers.
+//
+// A fraction stands for x from x/n to less than (x+1)/n, so it may be 2^63/n units off,
+// which is at least 128. It is less than 2 off at first and less than 3 more after each
+// block: a reciprocal is less than 2^-128 off, which times a number below 2^64 is less
+// than a unit, for at most two numbers, and less than a unit is cut off from their sum.
 type modulus64 struct {
 	n       uint64
-	inverse uint64 // floor((2^64-1)/n)
+	half    uint64  // 1/2n, in those units
+	inverse uint128 // 1/n modulo 1, in units of 2^-128, rounded up
+	high    uint128 // 2^32/n, likewise
 }
 
-func newModulus64(n uint64) modulus64 { return modulus64{n, ^uint64(0) / n} }
+func newModulus64(n uint64) modulus64 {
+	return modulus64{n, 1 << 63 / n, reciprocal(1, n), reciprocal(1<<32%n, n)}
+}
 
-// divide returns the first 8 or 12 bytes of out as y, or what is left of them,
-// and a multiple of n such that 0 <= y-multiple < 2n.
-//
-// For 8 bytes: with inverse = (2^64-1-e)/n, 0 <= e < n, the product
-// y*inverse/2^64 is y/n - y(1+e)/(2^64 n), less than 1 below y/n, so its integer
-// part is the quotient or one less.
-func (m *modulus64) divide(out []byte, short bool) (y, multiple uint64) {
-	y = binary.BigEndian.Uint64(out[:8])
+// negative returns what subtracts.
+func (m modulus64) negative() modulus64 {
+	m.inverse, m.high = uint128{}.sub(m.inverse), uint128{}.sub(m.high)
+	return m
+}
+
+// reciprocal returns ceil(2^128 x/n) for x < n.
+func reciprocal(x, n uint64) uint128 {
+	hi, x := bits.Div64(x, 0, n)
+	lo, x := bits.Div64(x, 0, n)
+	if x == 0 {
+		return uint128{hi, lo}
+	}
+	return uint128{hi, lo}.sub(uint128{^uint64(0), ^uint64(0)})
+}
+
+// fraction returns the fraction of x.
+func (m *modulus64) fraction(x uint64) uint64 {
+	high, _ := bits.Mul64(x, m.inverse.lo)
+	return x*m.inverse.hi + high + m.half
+}
+
+// number returns the number of a fraction.
+func (m *modulus64) number(fraction uint64) uint64 {
+	x, _ := bits.Mul64(fraction, m.n)
+	return x
+}
+
+// block returns what is to be added to a fraction for the first 8 or 12 bytes of out.
+func (m *modulus64) block(out []byte, short bool) uint64 {
+	y := binary.BigEndian.Uint64(out[:8])
 	if short {
-		quotient, _ := bits.Mul64(y, m.inverse)
-		return y, quotient * m.n
+		high, _ := bits.Mul64(y, m.inverse.lo)
+		return y*m.inverse.hi + high
 	}
-	return bits.Rem64(y>>32, y<<32|uint64(binary.BigEndian.Uint32(out[8:12])), m.n), 0
-}
-
-// add returns a+y mod n, or a-y mod n, for a < n and what divide returns. It adds
-// what is known first: nothing else of a round is on the way from one block to
-// the next. The sum is below 3n, modulo 2^64 like its parts; where it is below
-// n or 2n, subtracting them gives a number of more than 2^63.
-func (m *modulus64) add(a, y, multiple uint64, minus bool) uint64 {
-	sum := a + y - multiple
-	if minus {
-		sum = a + 2*m.n - y + multiple
-	}
-	return min(min(sum, sum-m.n), sum-2*m.n)
+	rest := uint64(binary.BigEndian.Uint32(out[8:12]))
+	high1, low1 := bits.Mul64(y, m.high.lo)
+	high2, low2 := bits.Mul64(rest, m.inverse.lo)
+	_, carry := bits.Add64(low1, low2, 0)
+	return y*m.high.hi + rest*m.inverse.hi + high1 + high2 + carry
 }
 
 func num64(x []uint16, radix uint64) uint64 {
@@ -99,6 +122,24 @@ func str64(x []uint16, n, radix, inverse uint64) {
 		quotient, _ := bits.Mul64(n, inverse)
 		x[i] = uint16(n - quotient*radix)
 		n = quotient
+	}
+}
+
+// quotient returns x/n, rounded down: as x/2^128 < 1/n, it is that of the product.
+func (m *modulus64) quotient(x uint64) uint64 {
+	quotient, low := bits.Mul64(x, m.inverse.hi)
+	high, _ := bits.Mul64(x, m.inverse.lo)
+	_, carry := bits.Add64(low, high, 0)
+	return quotient + carry
+}
+
+// digits64 writes the numerals of a fraction of n = radix^len(x): each is the whole
+// part of the rest times radix.
+func digits64(x []uint16, fraction, radix uint64) {
+	for i := range x {
+		var digit uint64
+		digit, fraction = bits.Mul64(fraction, radix)
+		x[i] = uint16(digit)
 	}
 }
 

@@ -2,7 +2,6 @@ package mask
 
 import (
 	"strings"
-	"sync"
 
 	"github.com/sealfield/sealfield/internal/fpe"
 	"github.com/sealfield/sealfield/token/ff1"
@@ -58,32 +57,14 @@ func (p pan) mask(dst, src []byte, _ *Row) ([]byte, bool) {
 	var tweakRoom [10]byte
 	tweak := append(append(tweakRoom[:0], digits[:p.first]...), digits[len(digits)-p.last:]...)
 	check := len(digits) - 1 - p.last
-	scratch := numeralPool.Get().(*numerals)
-	defer scratch.release()
-	x := scratch.x[:0]
-	for _, c := range digits[p.first:check] {
-		x = append(x, uint16(c-'0'))
-	}
-	x, err := p.cipher.Encrypt(x[:0], x, tweak)
-	if err != nil {
+	if _, err := p.cipher.AppendEncrypt(digits[:p.first], digitAlphabet, digits[p.first:check], tweak); err != nil {
 		return nil, false // fewer than six
-	}
-	for i, d := range x {
-		digits[p.first+i] = '0' + byte(d)
 	}
 	digits[check] = luhnDigit(digits, check)
 	return appendSeparated(dst, src, digits), true
 }
 
-// numerals is the memory of FF1, in a pool because it escapes.
-type numerals struct{ x [maxPhone + 4]uint16 }
-
-var numeralPool = sync.Pool{New: func() any { return new(numerals) }}
-
-func (n *numerals) release() {
-	clear(n.x[:])
-	numeralPool.Put(n)
-}
+var digitAlphabet, _ = ff1.NewAlphabet("0123456789")
 
 // separatedDigits appends the digits of src to dst, which has room for as many as
 // there may be. Between them there may be separators.
@@ -108,8 +89,11 @@ func separatedDigits(dst, src []byte) ([]byte, bool) {
 
 // appendSeparated appends src with its digits replaced.
 func appendSeparated(dst, src, digits []byte) []byte {
-	if len(digits) == len(src) {
+	switch {
+	case len(digits) == len(src):
 		return append(dst, digits...)
+	case len(digits) == len(src)-1 && !isDigit(src[0]):
+		return append(append(dst, src[0]), digits...)
 	}
 	for _, c := range src {
 		if isDigit(c) {

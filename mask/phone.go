@@ -12,7 +12,7 @@ import (
 // six other digits are permuted by a table. Of numbers of the North American plan
 // it keeps the plan: area code and exchange are from 200 to 999 and not N11.
 type phone struct {
-	home         string      // calling code of numbers without +, or empty
+	home         string      // + and calling code of numbers without +, or empty
 	digits       *ff1.Cipher // of six or more
 	other, local *fpe.Cipher // of fewer
 	american     *ff1.Cipher
@@ -20,6 +20,7 @@ type phone struct {
 
 const (
 	maxPhone     = 18 // digits: 15 and a prefix
+	maxPrefix    = 4  // + and calling code
 	phoneSpaces  = " -./()"
 	minNational  = 5
 	maxE164      = 15
@@ -44,6 +45,9 @@ func buildPhone(b *builder) {
 	if strings.Trim(ph.home, "0123456789") != "" || len(ph.home) > 3 || strings.HasPrefix(ph.home, "0") {
 		b.fail("cc", "is no country calling code", "write its digits, without +")
 	}
+	if ph.home != "" {
+		ph.home = "+" + ph.home
+	}
 	ph.digits = b.ff1("phone/1", 10)
 	ph.american = b.ff1("ff1/"+americanPlan, radix)
 	b.rule.mask = ph.mask
@@ -66,33 +70,41 @@ func (b *builder) ff1(primitive string, radix int) *ff1.Cipher {
 }
 
 func (ph *phone) mask(dst, src []byte, _ *Row) ([]byte, bool) {
-	var room [maxPhone]byte
-	digits, plus, ok := phoneDigits(room[:0], src)
+	if plainE164(src) {
+		out := append(dst, src...)
+		v := out[len(dst):]
+		if !ph.international(v) {
+			clear(v)
+			return nil, false
+		}
+		return out, true
+	}
+	var room [maxPrefix + maxPhone]byte
+	digits, plus, ok := phoneDigits(room[maxPrefix:maxPrefix], src)
 	if !ok {
 		return nil, false
 	}
-	skip := 0 // digits that stay and are no part of the number
-	var number [1 + maxPhone + 3]byte
-	v := number[:0] // the number as it is masked, with + if it has a country
+	prefix := ""                // before the number as it is masked, with + if it has a country
+	first, skip := digits[0], 0 // digits that stay and are no part of the number
 	switch {
 	case plus:
-		v = append(v, '+')
+		prefix = "+"
 	case ph.home == "":
 		for skip < 2 && digits[skip] == '0' {
 			skip++
 		}
 	default:
-		v = append(append(v, '+'), ph.home...)
+		prefix = ph.home
 		switch {
-		case ph.home == "1" && len(digits) == 11 && digits[0] == '1':
+		case ph.home == "+1" && len(digits) == 11 && first == '1':
 			skip = 1
-		case ph.home != "1" && ph.home != "39" && digits[0] == '0': // in Italy the 0 belongs to the number
+		case ph.home != "+1" && ph.home != "+39" && first == '0': // in Italy the 0 belongs to the number
 			skip = 1
 		}
 	}
-	prefix := len(v)
-	v = append(v, digits[skip:]...)
-	if v[0] != '+' {
+	v := room[maxPrefix+skip-len(prefix) : maxPrefix+len(digits)]
+	copy(v, prefix)
+	if prefix == "" {
 		ok = v[0] != '0' && ph.crypt(v, 1, ph.local)
 	} else {
 		ok = ph.international(v)
@@ -100,7 +112,9 @@ func (ph *phone) mask(dst, src []byte, _ *Row) ([]byte, bool) {
 	if !ok {
 		return nil, false
 	}
-	copy(digits[skip:], v[prefix:])
+	if skip > 0 {
+		digits[0] = first
+	}
 	return appendSeparated(dst, src, digits), true
 }
 
@@ -123,16 +137,7 @@ func (ph *phone) crypt(v []byte, kept int, small *fpe.Cipher) bool {
 		copy(v, out)
 		return err == nil
 	}
-	s := numeralPool.Get().(*numerals)
-	defer s.release()
-	x := s.x[:0]
-	for _, c := range v[kept:] {
-		x = append(x, uint16(c-'0'))
-	}
-	x, err := ph.digits.Encrypt(x[:0], x, v[:kept])
-	for i, d := range x {
-		v[kept+i] = '0' + byte(d)
-	}
+	_, err := ph.digits.AppendEncrypt(v[:kept], digitAlphabet, v[kept:], v[:kept])
 	return err == nil
 }
 
@@ -150,21 +155,14 @@ func (ph *phone) americanNumber(v []byte) bool {
 		return false
 	}
 	n := (area*inService+exchange)*10_000 + line
-	s := numeralPool.Get().(*numerals)
-	defer s.release()
-	x := s.x[:4]
-	for walk := 0; walk == 0 || n >= americans; walk++ {
-		for i := 3; i >= 0; i-- {
-			x[i] = uint16(n % radix)
-			n /= radix
-		}
-		if _, err := ph.american.Encrypt(x[:0], x, americanTweak); err != nil || walk == maxWalk {
+	x, walk := uint64(n), 0
+	for ; walk == 0 || x >= americans; walk++ {
+		var err error
+		if x, err = ph.american.EncryptInteger(x, 4, americanTweak); err != nil || walk == maxWalk {
 			return false
 		}
-		for _, d := range x {
-			n = n*radix + int(d)
-		}
 	}
+	n = int(x)
 	putDigits(v[8:], n%10_000)
 	n /= 10_000
 	putDigits(v[5:8], serviceNumber(n%inService))
@@ -196,6 +194,19 @@ func putDigits(dst []byte, n int) {
 		dst[i] = '0' + byte(n%10)
 		n /= 10
 	}
+}
+
+// plainE164 says whether src is + and digits, which are masked without being copied.
+func plainE164(src []byte) bool {
+	if src[0] != '+' || len(src) <= minNational || len(src) > 1+maxE164 {
+		return false
+	}
+	for _, c := range src[1:] {
+		if !isDigit(c) {
+			return false
+		}
+	}
+	return true
 }
 
 // phoneDigits appends the digits of a number and says whether they follow a +.

@@ -50,17 +50,20 @@ func ibanDigits(text []byte) [2]byte {
 // text begins with: one in zones 1 and 7, and three unless it is among those of
 // two (ITU-T E.164, list of country codes assigned).
 func callingCodeLen(text []byte) int {
-	const two = "20 27 30 31 32 33 34 36 39 40 41 43 44 45 46 47 48 49 51 52 53 54 55 56 57 58 60 61 62 63 64 65 66 81 82 84 86 90 91 92 93 94 95 98"
 	switch {
-	case len(text) == 0:
+	case len(text) == 0 || text[0] == '1' || text[0] == '7':
 		return 1
-	case text[0] == '1' || text[0] == '7':
-		return 1
-	}
-	for i := 0; i < len(two) && len(text) > 1; i += 3 {
-		if two[i] == text[0] && two[i+1] == text[1] {
-			return 2
-		}
+	case len(text) > 1 && twoDigitCodes[text[0]&15][text[1]&15]:
+		return 2
 	}
 	return 3
 }
+
+// twoDigitCodes are indexed with the low four bits of two ASCII digits.
+var twoDigitCodes = func() (table [16][16]bool) {
+	const codes = "20 27 30 31 32 33 34 36 39 40 41 43 44 45 46 47 48 49 51 52 53 54 55 56 57 58 60 61 62 63 64 65 66 81 82 84 86 90 91 92 93 94 95 98"
+	for i := 0; i < len(codes); i += 3 {
+		table[codes[i]-'0'][codes[i+1]-'0'] = true
+	}
+	return table
+}()

@@ -42,10 +42,9 @@ func (s *state) cryptLanes(values [][]uint16, tweaks [][]byte, decrypt bool) {
 		if decrypt {
 			l.a, l.b, l.number = l.b, l.a, left
 		}
-		var hi uint64
 		s.setTweak(tweaks[j])
-		hi, l.lo = s.prefix()
-		binary.BigEndian.PutUint64(l.in[:8], hi)
+		binary.BigEndian.PutUint64(l.in[:8], s.hi)
+		l.lo = s.lo
 	}
 	shift, moduli := 8*s.b, &s.mod64
 	if decrypt {

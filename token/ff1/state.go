@@ -32,6 +32,7 @@ type state struct {
 	// These depend on the value and the tweak.
 	mac      [blockSize]byte // the CBC-MAC of P and the blocks of Q that no round changes
 	tail     []byte          // the other blocks of Q
+	hi, lo   uint64          // of width64, the block to which a round adds its number and b
 	s        []byte          // R and the blocks after it, of which S is the beginning
 	lanes    [8]lane
 	numerals []uint16
@@ -155,7 +156,9 @@ func (s *state) setTweakLength(t int) {
 
 // setTweak prepares Q = T || zeros || round number (1 byte) || number (b bytes),
 // where as many zeros make whole blocks: mac takes in the blocks before the
-// tail, and the tail gets what is left of the tweak.
+// tail, and the tail gets what is left of the tweak. For width64 the tail is one
+// block, and mac and tail are two words: a load of what was just stored in smaller pieces
+// would wait.
 func (s *state) setTweak(tweak []byte) {
 	t := len(tweak)
 	if s.t != t {
@@ -167,8 +170,29 @@ func (s *state) setTweak(tweak []byte) {
 		subtle.XORBytes(s.mac[:], s.mac[:], tweak[min(i, t):min(i+blockSize, t)])
 		s.block.Encrypt(s.mac[:], s.mac[:])
 	}
+	rest := tweak[min(fixed, t):]
+	if s.words == width64 {
+		hi, lo := words64(rest)
+		s.hi, s.lo = hi^binary.BigEndian.Uint64(s.mac[:8]), lo^binary.BigEndian.Uint64(s.mac[8:])
+		return
+	}
 	clear(s.tail)
-	copy(s.tail, tweak[min(fixed, t):])
+	copy(s.tail, rest)
+}
+
+// words64 returns the block that b, of less than 16 bytes, begins.
+func words64(b []byte) (hi, lo uint64) {
+	if len(b) >= 8 {
+		hi, b = binary.BigEndian.Uint64(b), b[8:]
+		for i, c := range b {
+			lo |= uint64(c) << (56 - 8*i)
+		}
+		return hi, lo
+	}
+	for i, c := range b {
+		hi |= uint64(c) << (56 - 8*i)
+	}
+	return hi, 0
 }
 
 // prf does steps 6 i to 6 iii for a number that stands in the last b bytes of

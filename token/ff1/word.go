@@ -21,9 +21,8 @@ func (s *state) crypt64(left, right uint64, decrypt bool) (a, b uint64) {
 		m, other, a, b, number = &s.minus64[1], &s.minus64[0], b, a, left
 		round, next = (rounds-1)<<shift, -next
 	}
-	hi, lo := s.prefix()
-	block, in, out := s.block, s.in[:], s.out[:]
-	binary.BigEndian.PutUint64(in[:8], hi)
+	block, in, out, lo := s.block, s.in[:], s.out[:], s.lo
+	binary.BigEndian.PutUint64(in[:8], s.hi)
 	for range rounds {
 		binary.BigEndian.PutUint64(in[8:], lo^round^number)
 		block.Encrypt(out, in)
@@ -36,12 +35,6 @@ func (s *state) crypt64(left, right uint64, decrypt bool) (a, b uint64) {
 		return b, a
 	}
 	return a, b
-}
-
-// prefix returns the block to which a round adds its number and b.
-func (s *state) prefix() (hi, lo uint64) {
-	return binary.BigEndian.Uint64(s.mac[:8]) ^ binary.BigEndian.Uint64(s.tail[:8]),
-		binary.BigEndian.Uint64(s.mac[8:]) ^ binary.BigEndian.Uint64(s.tail[8:])
 }
 
 // modulus64 adds modulo n, 1 < n <= 2^56. It keeps a number x below n as the

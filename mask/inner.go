@@ -291,6 +291,7 @@ func alphanumeric(c byte) bool { return isDigit(c) || 'a' <= c|0x20 && c|0x20 <=
 // rest returns what becomes of parts that no path names: parameter else.
 func (b *builder) rest() *Rule {
 	what := b.choice("else", "null", "redact", "shape", "keep")
+	b.checkShapeDomain(what)
 	if what == "keep" || b.err != nil {
 		b.rule.props.Visible = append(slices.Clone(b.rule.props.Visible), "all that no path names")
 		return nil
@@ -300,6 +301,21 @@ func (b *builder) rest() *Rule {
 		s.params = map[string]string{"domain": domain}
 	}
 	return b.inner(s)
+}
+
+// checkShapeDomain refuses a domain that is none or that nothing would be drawn under: it is that
+// of else=shape and fallback=shape, as the rules inside have their own.
+func (b *builder) checkShapeDomain(rest string) {
+	domain, ok := b.spec.params["domain"]
+	if !ok {
+		return
+	}
+	if err := checkDomain(domain); err != nil {
+		b.fail("domain", err.Error(), "")
+	}
+	if rest != "shape" && b.spec.params["fallback"] != "shape" {
+		b.fail("domain", "is for else=shape and fallback=shape", "write domain= in the rules of the paths")
+	}
 }
 
 // container completes the properties of a rule with rules inside.

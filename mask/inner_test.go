@@ -85,6 +85,10 @@ func TestInnerErrors(t *testing.T) {
 		`{"rule":"json","paths":{"a":"email"},"else":"x"}`:  `mask: line 1: else: "x" is none of null, redact, shape, keep; there are: null, redact, shape, keep`,
 		"{\"rule\":\"json\",\n\"paths\":{\"a\":\"email\",\n\"b\":{\"rule\":\"pan\",\n\"kepe\":\"x\"}}}": `mask: line 4: paths.b.kepe: rule pan has no such parameter; did you mean "keep"?`,
 		`{"rule":"json","paths":{"a":"email,fallback=error"},"fallback":"null"}`:                        `mask: line 1: fallback: "null" is none of error; there are: error`,
+		`{"rule":"json","paths":{"a":"email"},"domain":"d"}`:                                            `mask: line 1: domain: is for else=shape and fallback=shape; write domain= in the rules of the paths`,
+		`{"rule":"hstore","paths":{"a":"email"},"else":"keep","domain":"d"}`:                            `mask: line 1: domain: is for else=shape and fallback=shape; write domain= in the rules of the paths`,
+		`{"rule":"json","paths":{"a":"email"},"fallback":"shape","domain":"sealfield/x"}`:               `mask: line 1: domain: domains that begin with sealfield/ are reserved`,
+		`{"rule":"hstore","paths":{"a":"email"},"else":"shape","domain":""}`:                            `mask: line 1: domain: a domain has 1 to 255 bytes`,
 		`{"paths":{}}`:                  "mask: line 1: rule: is missing",
 		`{"rule":"array","of":[1]}`:     "mask: line 1: of: a rule is a string or an object, not a list",
 		`{"rule":"email","at":{}}`:      "mask: line 1: at: is an object",
@@ -94,6 +98,22 @@ func TestInnerErrors(t *testing.T) {
 	} {
 		_, err := m.Rule(text)
 		require.EqualError(t, err, want, text)
+	}
+}
+
+// TestShapeDomain has the domain of what no path names, and of what is no JSON or
+// hstore.
+func TestShapeDomain(t *testing.T) {
+	m := fixed()
+	shape := newRule(t, m, "shape,domain=d")
+	for text, values := range map[string][2]string{
+		`{"rule":"json","paths":{"a":"email"},"domain":"d","else":"shape"}`:       {`{"x":"secret"}`, `{"x":"<shaped>"}`},
+		`{"rule":"json","paths":{"a":"email"},"domain":"d","fallback":"shape"}`:   {`secret`, `<shaped>`},
+		`{"rule":"hstore","paths":{"a":"email"},"domain":"d","else":"shape"}`:     {`"x"=>"secret"`, `"x"=>"<shaped>"`},
+		`{"rule":"hstore","paths":{"a":"email"},"domain":"d","fallback":"shape"}`: {`secret`, `<shaped>`},
+	} {
+		want := strings.Replace(values[1], "<shaped>", apply(t, shape, "secret"), 1)
+		require.Equal(t, want, apply(t, newRule(t, m, text), values[0]), text)
 	}
 }
 

@@ -29,6 +29,15 @@ var installed = []string{
 // the ones in PATH, else those that pg_config names, else the newest of those
 // installed.
 func Binaries() (string, error) {
+	if dirs := candidates(); len(dirs) > 0 {
+		return dirs[0], nil
+	}
+	return "", ErrNoBinaries
+}
+
+// candidates returns the folders that hold a server's programs, the preferred one
+// first.
+func candidates() []string {
 	var dirs []string
 	if initdb, err := exec.LookPath("initdb"); err == nil {
 		if initdb, err = filepath.EvalSymlinks(initdb); err == nil {
@@ -42,12 +51,47 @@ func Binaries() (string, error) {
 		found, _ := filepath.Glob(pattern)
 		dirs = append(dirs, newestFirst(found)...)
 	}
-	for _, dir := range dirs {
-		if isProgram(filepath.Join(dir, "initdb")) && isProgram(filepath.Join(dir, "postgres")) {
-			return dir, nil
+	return slices.DeleteFunc(dirs, func(dir string) bool {
+		return !isProgram(filepath.Join(dir, "initdb")) || !isProgram(filepath.Join(dir, "postgres"))
+	})
+}
+
+// Version is an installed PostgreSQL.
+type Version struct {
+	Major    int
+	Binaries string // the folder of its programs
+}
+
+// Versions returns one PostgreSQL of each major version that is installed, the
+// oldest first, or ErrNoBinaries.
+func Versions() ([]Version, error) {
+	var all []Version
+	for _, dir := range candidates() {
+		v := Version{majorOf(dir), dir}
+		if v.Major > 0 && !slices.ContainsFunc(all, func(other Version) bool { return other.Major == v.Major }) {
+			all = append(all, v)
 		}
 	}
-	return "", ErrNoBinaries
+	if len(all) == 0 {
+		return nil, ErrNoBinaries
+	}
+	slices.SortFunc(all, func(a, b Version) int { return cmp.Compare(a.Major, b.Major) })
+	return all, nil
+}
+
+// majorOf asks the server's program, which answers such as
+// "postgres (PostgreSQL) 15.18 (Debian 15.18-0+deb12u1)". It returns 0 for none.
+func majorOf(dir string) int {
+	out, _ := exec.Command(filepath.Join(dir, "postgres"), "--version").Output()
+	major, _ := strconv.Atoi(number.FindString(string(out)))
+	return major
+}
+
+// Has returns the path of one of the version's programs, such as pg_dump, if it
+// is installed: some packages hold the server alone.
+func (v Version) Has(program string) (path string, ok bool) {
+	path = filepath.Join(v.Binaries, program)
+	return path, isProgram(path)
 }
 
 var number = regexp.MustCompile(`\d+`)

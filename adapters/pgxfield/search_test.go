@@ -76,12 +76,16 @@ func makePersons(n int) []person {
 
 // copyRows writes rows by COPY.
 func copyRows[T any](t testing.TB, conn *pgx.Conn, table *pgxfield.Table[T], name string, rows []T) {
-	columns := table.Columns()
-	_, err := conn.CopyFrom(t.Context(), pgx.Identifier{name}, columns, pgx.CopyFromSlice(len(rows), func(i int) ([]any, error) {
-		_, values, err := table.Args(&rows[i]).RewriteQuery(t.Context(), nil, "@"+strings.Join(columns, " @"), nil)
-		return values, err
-	}))
+	_, err := conn.CopyFrom(t.Context(), pgx.Identifier{name}, table.Columns(), copySource(t.Context(), table, rows))
 	require.NoError(t, err)
+}
+
+func copySource[T any](ctx context.Context, table *pgxfield.Table[T], rows []T) pgx.CopyFromSource {
+	names := "@" + strings.Join(table.Columns(), " @")
+	return pgx.CopyFromSlice(len(rows), func(i int) ([]any, error) {
+		_, values, err := table.Args(&rows[i]).RewriteQuery(ctx, nil, names, nil)
+		return values, err
+	})
 }
 
 func fold(t testing.TB, s string) string {

@@ -1,0 +1,109 @@
+package pgtest
+
+import (
+	"bytes"
+	"encoding/binary"
+	"io"
+	"net"
+	"net/url"
+	"strconv"
+	"sync"
+	"testing"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// Proxy passes on what clients and a server say to each other.
+type Proxy struct {
+	DSN string // leads through the proxy
+
+	// Idle, if it is not nil, is called before a client is told that its
+	// statements are done and that it is in no transaction: at the moment when a
+	// pooler may give its session to somebody else. Calls do not overlap. Set it
+	// while no client is busy.
+	Idle func()
+
+	idle sync.Mutex // held by Idle
+	mu   sync.Mutex // of log
+	log  bytes.Buffer
+}
+
+// StartProxy returns a Proxy before the server that dsn names, without TLS, until
+// the end of the test.
+func StartProxy(t testing.TB, dsn string) *Proxy {
+	t.Helper()
+	target, err := pgx.ParseConfig(dsn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	l, err := net.Listen("tcp4", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { l.Close() })
+	u := url.URL{Scheme: "postgres", User: url.UserPassword(target.User, target.Password), Host: l.Addr().String(), Path: "/" + target.Database, RawQuery: "sslmode=disable"}
+	p := &Proxy{DSN: u.String()}
+	go func() {
+		for {
+			client, err := l.Accept()
+			if err != nil {
+				return
+			}
+			server, err := net.Dial("tcp", net.JoinHostPort(target.Host, strconv.Itoa(int(target.Port))))
+			if err != nil {
+				client.Close()
+				continue
+			}
+			go func() {
+				io.Copy(io.MultiWriter(p, server), client)
+				server.Close()
+			}()
+			go func() {
+				p.passOn(client, server)
+				client.Close()
+			}()
+		}
+	}()
+	return p
+}
+
+// Write records bytes of either direction.
+func (p *Proxy) Write(b []byte) (int, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.log.Write(b)
+}
+
+// Take returns the bytes that were passed on since the last call, of both
+// directions, in pieces as they came. Call it while no client is busy.
+func (p *Proxy) Take() []byte {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	b := bytes.Clone(p.log.Bytes())
+	p.log.Reset()
+	return b
+}
+
+// passOn passes on the messages of the server.
+func (p *Proxy) passOn(client io.Writer, server io.Reader) {
+	head := make([]byte, 5)
+	for {
+		if _, err := io.ReadFull(server, head); err != nil {
+			return
+		}
+		message := make([]byte, 1+binary.BigEndian.Uint32(head[1:]))
+		copy(message, head)
+		if _, err := io.ReadFull(server, message[len(head):]); err != nil {
+			return
+		}
+		if message[0] == 'Z' && message[5] == 'I' && p.Idle != nil {
+			p.idle.Lock()
+			p.Idle()
+			p.idle.Unlock()
+		}
+		p.Write(message)
+		if _, err := client.Write(message); err != nil {
+			return
+		}
+	}
+}

@@ -115,8 +115,7 @@ func TestBouncer(t *testing.T) {
 				proxy.Idle = func() {
 					disturbed = append(disturbed, use.do(ctx, other, table, id+1000))
 					id++
-					_, err := third.Exec(ctx, "select $1::int4", 1)
-					disturbed = append(disturbed, err)
+					disturbed = append(disturbed, pgtest.Disturb(ctx, third))
 				}
 				id++
 				err := use.do(ctx, client, table, id)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -47,11 +48,14 @@ func TestBouncer(t *testing.T) {
 			config := parse(t, proxy.DSN)
 			config.DefaultQueryExecMode = mode
 			other := connect(t, parse(t, bouncer.DSN()))
+			var over atomic.Bool // and connections are being closed
 			proxy.Idle = func() {
-				_, err := other.Exec(context.Background(), "select $1::int4", pgx.QueryExecModeExec, 1)
-				assert.NoError(t, err)
+				if err := pgtest.Disturb(context.Background(), other); !over.Load() {
+					assert.NoError(t, err)
+				}
 			}
 			err := behindBouncer(t, config)
+			over.Store(true)
 			switch {
 			case name == "cache_statement" && !bouncer.Prepares:
 				require.ErrorIs(t, err, keyring.ErrUnavailable)

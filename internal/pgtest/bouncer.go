@@ -96,6 +96,20 @@ func startBouncer(ctx context.Context, program, dsn string, cfg BouncerConfig) (
 	return b, err
 }
 
+// Disturb uses the unnamed statement of the session that conn has for the moment,
+// with more parameters than anybody else has.
+func Disturb(ctx context.Context, conn *pgx.Conn) error {
+	const n = 50
+	sql, args := "select 1", make([]any, n+1)
+	args[0] = pgx.QueryExecModeExec
+	for i := range n {
+		sql += fmt.Sprintf(", $%d::int4", i+1)
+		args[i+1] = i
+	}
+	_, err := conn.Exec(ctx, sql, args...)
+	return err
+}
+
 // ini returns the configuration. Like the server it trusts everybody who is on
 // this machine.
 func (cfg BouncerConfig) ini(port string, target *pgx.ConnConfig, prepares bool) string {

@@ -23,9 +23,9 @@ type Proxy struct {
 	// while no client is busy.
 	Idle func()
 
-	idle sync.Mutex // held by Idle
-	mu   sync.Mutex // of log
-	log  bytes.Buffer
+	idle sync.Mutex      // held by Idle
+	mu   sync.Mutex      // of what follows
+	sent [2]bytes.Buffer // by clients, by the server
 }
 
 // StartProxy returns a Proxy before the server that dsn names, without TLS, until
@@ -55,7 +55,7 @@ func StartProxy(t testing.TB, dsn string) *Proxy {
 				continue
 			}
 			go func() {
-				io.Copy(io.MultiWriter(p, server), client)
+				io.Copy(io.MultiWriter(recorder{p}, server), client)
 				server.Close()
 			}()
 			go func() {
@@ -67,21 +67,27 @@ func StartProxy(t testing.TB, dsn string) *Proxy {
 	return p
 }
 
-// Write records bytes of either direction.
-func (p *Proxy) Write(b []byte) (int, error) {
+// recorder records what clients send.
+type recorder struct{ *Proxy }
+
+func (r recorder) Write(b []byte) (int, error) { return r.record(0, b) }
+
+func (p *Proxy) record(by int, b []byte) (int, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return p.log.Write(b)
+	return p.sent[by].Write(b)
 }
 
-// Take returns the bytes that were passed on since the last call, of both
-// directions, in pieces as they came. Call it while no client is busy.
+// Take returns the bytes that clients sent since the last call, and after them
+// those of the server. Call it while no client is busy, and have not more than one
+// if it matters which bytes follow each other.
 func (p *Proxy) Take() []byte {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	b := bytes.Clone(p.log.Bytes())
-	p.log.Reset()
-	return b
+	all := append(bytes.Clone(p.sent[0].Bytes()), p.sent[1].Bytes()...)
+	p.sent[0].Reset()
+	p.sent[1].Reset()
+	return all
 }
 
 // passOn passes on the messages of the server.
@@ -101,7 +107,7 @@ func (p *Proxy) passOn(client io.Writer, server io.Reader) {
 			p.Idle()
 			p.idle.Unlock()
 		}
-		p.Write(message)
+		p.record(1, message)
 		if _, err := client.Write(message); err != nil {
 			return
 		}

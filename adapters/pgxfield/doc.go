@@ -65,4 +65,15 @@
 //
 // Otherwise the values are refused when they are read. What a reader of the table
 // learns is said in packages crypto and token.
+//
+// Behind pgbouncer in transaction pooling use the exec mode cache_describe, exec or
+// simple_protocol. cache_statement, pgx's default, fails with SQLSTATE 42P05 unless
+// pgbouncer (1.21 or newer) has max_prepared_statements. Never use describe_exec:
+// outside of transactions and batches its arguments may run another client's
+// statement, and a row end in another table.
+//
+// Nothing that went through this package reaches PostgreSQL's log in the clear.
+// What others send does, even when a CHECK refuses it; to keep that out set
+// log_min_error_statement = panic and log_error_verbosity = terse, and do not log
+// statements, durations or parameters.
 package pgxfield

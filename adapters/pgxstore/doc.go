@@ -29,6 +29,7 @@
 //
 // Changes are told by triggers and NOTIFY, also those made by hand. Behind a
 // proxy that pools transactions (pgbouncer) use the exec mode cache_describe, exec
-// or simple_protocol; LISTEN can not work there, which Watch finds out by a
-// notice to itself, and the keyring polls.
+// or simple_protocol; cache_statement fails there before pgbouncer 1.21, and
+// describe_exec at random. LISTEN can not work there, which Watch finds out by a
+// notice to itself, and the keyring polls: its Health says Watching: false.
 package pgxstore

@@ -30,7 +30,7 @@ test: cc $(WITHPG) ## test every module under the race detector, with a throw-aw
 
 test-pgnew: $(WITHPG) ## test what speaks to PostgreSQL on version 18, which npm fetches
 	@echo "== go test of ./adapters/..., ./mask on the newest PostgreSQL"
-	@$(WITHPG) -pgbouncer -newer -- sh -ec 'go test -count=1 -timeout 5m ./adapters/... ./mask; cd adapters/pgxmask && go test -count=1 -timeout 5m ./...'
+	@$(WITHPG) -pgbouncer -newer -- sh -ec 'go test -count=1 -timeout 10m ./adapters/... ./mask; cd adapters/pgxmask && go test -count=1 -timeout 10m ./...'
 
 test-%: cc $(WITHPG) ## test one module, by the last part of its folder
 	@dir=$$(go list -m -f '{{.Dir}}' | grep '/$*$$') || { echo "no module of the workspace is named $*" >&2; exit 1; }; \

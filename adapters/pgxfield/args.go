@@ -106,19 +106,19 @@ func (t *table) detach(row reflect.Value) {
 	for _, f := range t.fields {
 		switch f.typ.Kind() {
 		case reflect.Pointer:
-			if v := row.Field(f.index); !v.IsNil() {
+			if v := f.in(row); !v.IsNil() {
 				p := reflect.New(f.typ.Elem())
 				p.Elem().Set(v.Elem())
 				v.Set(p)
 			}
 		case reflect.Slice:
-			if v := row.Field(f.index); !v.IsNil() {
+			if v := f.in(row); !v.IsNil() {
 				s := reflect.MakeSlice(f.typ, v.Len(), v.Len())
 				reflect.Copy(s, v)
 				v.Set(s)
 			}
 		case reflect.Map:
-			if v := row.Field(f.index); !v.IsNil() {
+			if v := f.in(row); !v.IsNil() {
 				m := reflect.MakeMapWithSize(f.typ, v.Len())
 				for _, key := range v.MapKeys() {
 					m.SetMapIndex(key, v.MapIndex(key))
@@ -234,7 +234,7 @@ type writer struct {
 func (w *writer) value(a argument, own pgx.NamedArgs) (any, error) {
 	if a.sealed == nil {
 		if a.field != nil {
-			return w.row.Field(a.field.index).Interface(), nil
+			return a.field.in(w.row).Interface(), nil
 		}
 		v, ok := own[a.name]
 		if !ok {
@@ -306,7 +306,7 @@ func (a *argument) plain(s *scratch, row reflect.Value) (plain []byte, null bool
 	if a.index != nil {
 		return a.index.plain(s, row)
 	}
-	s.plain, null, err = a.sealed.codec.encode(s.types, s.plain[:0], row.Field(a.sealed.index).Addr().Interface())
+	s.plain, null, err = a.sealed.codec.encode(s.types, s.plain[:0], a.sealed.in(row).Addr().Interface())
 	return s.plain, null, err
 }
 

@@ -93,7 +93,7 @@ func TestRowKey(t *testing.T) {
 	typ := reflect.TypeFor[keys]()
 	tab := &table{}
 	for i := range typ.NumField() {
-		k, err := newKeyColumn(&field{column: typ.Field(i).Name, index: i, typ: typ.Field(i).Type})
+		k, err := newKeyColumn(&field{column: typ.Field(i).Name, index: []int{i}, typ: typ.Field(i).Type})
 		require.NoError(t, err)
 		tab.key = append(tab.key, k)
 	}

@@ -159,12 +159,12 @@ func (t *table) compound() []*indexed {
 // in s.
 func (x *indexed) plain(s *scratch, row reflect.Value) (plain []byte, null bool, err error) {
 	if len(x.of) == 1 {
-		s.plain, null, err = x.of[0].codec.encode(s.types, s.plain[:0], row.Field(x.of[0].index).Addr().Interface())
+		s.plain, null, err = x.of[0].codec.encode(s.types, s.plain[:0], x.of[0].in(row).Addr().Interface())
 		return s.plain, null, err
 	}
 	parts := make([][]byte, len(x.of))
 	for i, of := range x.of {
-		if parts[i], null, err = of.codec.encode(s.types, nil, row.Field(of.index).Addr().Interface()); null || err != nil {
+		if parts[i], null, err = of.codec.encode(s.types, nil, of.in(row).Addr().Interface()); null || err != nil {
 			return nil, null, err
 		}
 	}

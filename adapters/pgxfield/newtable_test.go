@@ -3,6 +3,7 @@ package pgxfield_test
 import (
 	"context"
 	"math/big"
+	"strings"
 	"testing"
 	"time"
 
@@ -27,6 +28,8 @@ type base struct {
 	ID int64  `db:"id"`
 	A  string `db:"a" seal:"encrypt"`
 }
+
+type exported string
 
 // pair has two sealed columns, one of them with an index.
 type pair struct {
@@ -210,9 +213,44 @@ func TestNewTableRefuses(t *testing.T) {
 		{"is not stored", refuse[struct {
 			a string `db:"a" seal:"encrypt"`
 		}](none{}, "t")},
-		{"embedded", refuse[struct{ base }](none{}, "t")},
-		{"embedded", refuse[struct {
-			pgtype.Text
+		{"no pointer", refuse[struct{ *base }](none{}, "t")},
+		{"is not stored", refuse[struct {
+			base `seal:"encrypt"`
+		}](none{}, "t")},
+		{"without tags", refuse[struct {
+			base `db:"base"`
+		}](none{}, "t")},
+		{"only a struct can be embedded", refuse[struct{ exported }](none{}, "t")},
+		{"field Text: field String: it needs a db tag", refuse[struct{ pgtype.Text }](none{}, "t")},
+		{"field Time: the embedded struct has no column", refuse[struct {
+			base
+			time.Time
+		}](none{}, "t")},
+		{"field base: field ID: column id is there already", refuse[struct {
+			ID int64 `db:"id"`
+			base
+		}](none{}, "t")},
+		{"field base: field A: column a is there already", refuse[struct {
+			B string `db:"b" seal:"encrypt,index=a"`
+			base
+		}](none{}, "t")},
+		{"field base: field A: name a is there already", refuse[struct {
+			B string `db:"b" seal:"encrypt,name=a"`
+			base
+		}](none{}, "t")},
+
+		// Names that PostgreSQL would cut off.
+		{"1 to 63 bytes", refuse[base](none{}, strings.Repeat("t", 64))},
+		{"1 to 63 bytes", refuse[base](none{}, strings.Repeat("s", 64)+".t")},
+		{"1 to 63 bytes", refuse[base](none{}, "t\x00")},
+		{"1 to 63 bytes", refuse[struct {
+			A string `db:"a23456789_123456789_123456789_123456789_123456789_123456789_1234" seal:"encrypt"`
+		}](none{}, "t")},
+		{"1 to 63 bytes", refuse[struct {
+			A string `db:"a" seal:"encrypt,index=a23456789_123456789_123456789_123456789_123456789_123456789_1234"`
+		}](none{}, "t")},
+		{"1 to 63 bytes", refuse[struct {
+			A string `db:"größe_6789_123456789_123456789_123456789_123456789_123456789_1" seal:"encrypt"`
 		}](none{}, "t")},
 		{"column a is there already", refuse[struct {
 			A string `db:"a" seal:"encrypt"`
@@ -322,6 +360,7 @@ func TestNewTableRefuses(t *testing.T) {
 		A    string `db:"a,omitempty" seal:"encrypt,index=x,index=y,norm=email,name=b"`
 		b    int
 	}](none{}, "t")(kr))
+	require.NoError(t, refuse[struct{ base }](none{RowKey: []string{"id"}}, "t")(kr))
 }
 
 // TestMatchRefuses covers what can not be searched for.

@@ -143,7 +143,7 @@ func (t *table) newPlan(fields []pgconn.FieldDescription, row reflect.Value) (*r
 		case a.index != nil || a.keyID:
 			continue
 		}
-		field := row.Field(a.field.index).Addr().Interface()
+		field := a.field.in(row).Addr().Interface()
 		if a.sealed == nil {
 			p.clear[i], p.any = field, true
 			continue

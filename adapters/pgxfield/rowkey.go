@@ -79,7 +79,7 @@ func appendUUIDText(dst []byte, u [16]byte) []byte {
 // appendText appends the key's text, and reports whether there is one: NULL and
 // the zero value, which a database may yet replace by a default, are none.
 func (k *keyColumn) appendText(dst []byte, row reflect.Value) ([]byte, bool) {
-	v := row.Field(k.index)
+	v := k.in(row)
 	if v.Kind() == reflect.Pointer {
 		v = v.Elem()
 	}

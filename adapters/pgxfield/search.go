@@ -224,7 +224,7 @@ func (s *search) setValues() error {
 func (s *search) goOnAfter(row reflect.Value) {
 	s.After = make([]any, len(s.order))
 	for i, k := range s.order {
-		s.After[i] = row.Field(k.index).Interface()
+		s.After[i] = k.in(row).Interface()
 		s.values[afterName(i)] = s.After[i]
 	}
 }

@@ -102,9 +102,17 @@ type table struct {
 // field is a field of the struct and a column of the table.
 type field struct {
 	column string
-	index  int // in the struct
+	index  []int // in the struct and those that are embedded in it
 	typ    reflect.Type
 	sealed *sealed // nil if the column is in the clear
+}
+
+// in returns the field of a row.
+func (f *field) in(row reflect.Value) reflect.Value {
+	if len(f.index) == 1 {
+		return row.Field(f.index[0])
+	}
+	return row.FieldByIndex(f.index)
 }
 
 // sealed is what makes a column a sealed one.
@@ -146,13 +154,21 @@ func (c sivCipher) AppendDecrypt(ctx context.Context, dst, ciphertext []byte, at
 }
 
 // NewTable returns the Table for rows of the struct T in the given database
-// table, "customers" or "schema.customers". The names of table and columns are
-// taken as they are in the catalogue: not folded to lower case, and quoted
-// wherever the package writes SQL.
+// table, "customers" or "schema.customers", or in a view (see Verify). The names
+// of table and columns are taken as they are in the catalogue: not folded to lower
+// case, and quoted wherever the package writes SQL. A name with a dot in it stands
+// in quotes, `app."odd.name"`. One of more than 63 bytes, which PostgreSQL would cut
+// off, is refused. Without a schema it is search_path that says which table is
+// meant, to those who may set it: name the schema where that matters.
 //
 // Every exported field of T needs a db tag with the name of its column, or
 // db:"-" to be left alone. A field with a seal tag is sealed (see the package
-// documentation). All mistakes in tags, types and cfg are found here.
+// documentation). The fields of an embedded struct count as fields of T, as in
+// pgx.RowToStructByName; no field hides another one, so that two with one column
+// are refused, and so is an embedded pointer. A struct that is embedded in the rows
+// of several tables is sealed under the names of each.
+//
+// All mistakes in tags, types and cfg are found here.
 func NewTable[T any](kr *keyring.Keyring, table string, cfg Config) (*Table[T], error) {
 	t, err := newTable(kr, reflect.TypeFor[T](), table, cfg)
 	if err != nil {
@@ -169,17 +185,16 @@ func newTable(kr *keyring.Keyring, typ reflect.Type, name string, cfg Config) (*
 	if typ.Kind() != reflect.Struct {
 		return nil, fmt.Errorf("%s is no struct", typ)
 	}
-	t := &table{keyring: kr, name: strings.Split(name, "."), names: make(map[string]argument), argsText: "pgxfield.Args(" + name + ")"}
-	if len(t.name) > 2 || slices.Contains(t.name, "") || strings.ContainsRune(name, 0) {
-		return nil, errors.New(`the name has to be "table" or "schema.table"`)
+	identifier, err := parseName(name)
+	if err != nil {
+		return nil, err
 	}
+	t := &table{keyring: kr, name: identifier, names: make(map[string]argument), argsText: "pgxfield.Args(" + name + ")"}
 	if cfg.Name == "" {
 		cfg.Name = name
 	}
-	for i := range typ.NumField() {
-		if err := t.addField(kr, typ.Field(i), cfg); err != nil {
-			return nil, fmt.Errorf("field %s: %w", typ.Field(i).Name, err)
-		}
+	if err := t.addFields(kr, typ, nil, cfg); err != nil {
+		return nil, err
 	}
 	if len(t.sealed) == 0 {
 		return nil, fmt.Errorf("%s has no field with a seal tag", typ)
@@ -224,6 +239,29 @@ func (t *table) keyColumn(column string) (keyColumn, error) {
 	return k, nil
 }
 
+// addFields adds the fields of typ, which stands at the path index of the row.
+func (t *table) addFields(kr *keyring.Keyring, typ reflect.Type, index []int, cfg Config) error {
+	for i := range typ.NumField() {
+		sf := typ.Field(i)
+		sf.Index = append(slices.Clone(index), i)
+		if err := t.addField(kr, sf, cfg); err != nil {
+			return fmt.Errorf("field %s: %w", sf.Name, err)
+		}
+	}
+	return nil
+}
+
+func (t *table) addEmbedded(kr *keyring.Keyring, sf reflect.StructField, cfg Config) error {
+	before := len(t.fields)
+	if err := t.addFields(kr, sf.Type, sf.Index, cfg); err != nil {
+		return err
+	}
+	if len(t.fields) == before {
+		return errors.New(`the embedded struct has no column; tag it db:"-" to leave it out`)
+	}
+	return nil
+}
+
 func (t *table) addField(kr *keyring.Keyring, sf reflect.StructField, cfg Config) error {
 	column, hasColumn := sf.Tag.Lookup("db")
 	column, _, _ = strings.Cut(column, ",")
@@ -233,14 +271,16 @@ func (t *table) addField(kr *keyring.Keyring, sf reflect.StructField, cfg Config
 		return errors.New("it has a seal tag, but is not stored")
 	case column == "-":
 		return nil
+	case sf.Anonymous && sf.Type.Kind() == reflect.Struct && !hasColumn && !isSealed:
+		return t.addEmbedded(kr, sf, cfg)
 	case sf.Anonymous:
-		return errors.New(`an embedded struct is not supported; tag it db:"-" to leave it out`)
+		return errors.New(`only a struct can be embedded, no pointer, and without tags: its fields are the columns; tag it db:"-" to leave it out`)
 	case !sf.IsExported():
 		return nil
 	case !hasColumn || column == "":
 		return errors.New(`it needs a db tag with its column, or db:"-"`)
 	}
-	f := &field{column: column, index: sf.Index[0], typ: sf.Type}
+	f := &field{column: column, index: sf.Index, typ: sf.Type}
 	if err := t.addName(argument{name: column, field: f}); err != nil {
 		return err
 	}
@@ -262,8 +302,8 @@ func (t *table) addName(a argument) error {
 	if _, ok := t.names[a.name]; ok {
 		return fmt.Errorf("column %s is there already", a.name)
 	}
-	if strings.ContainsRune(a.name, 0) {
-		return errors.New("a column's name has no zero bytes")
+	if err := checkIdentifier(a.name); err != nil {
+		return fmt.Errorf("column %s: %w", a.name, err)
 	}
 	t.names[a.name] = a
 	return nil

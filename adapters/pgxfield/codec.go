@@ -35,6 +35,16 @@ func newCodec(t reflect.Type, pg pgType) (codec, error) {
 	if t.Kind() == reflect.Pointer && t.Elem().Kind() == reflect.Pointer {
 		return nil, errors.New("a pointer to a pointer can not be sealed")
 	}
+	base := t
+	if t.Kind() == reflect.Pointer {
+		base = t.Elem()
+	}
+	if p := reflect.PointerTo(base); p.Implements(valuerType) != p.Implements(scannerType) {
+		return nil, fmt.Errorf("values of Go type %s would not come back as they were stored: it has only one of driver.Valuer and sql.Scanner", t)
+	}
+	if pg.custom != nil {
+		return newTextCodec(t, pg)
+	}
 	if c := quickCodec(t, pg); c != nil {
 		return c, nil
 	}

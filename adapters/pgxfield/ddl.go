@@ -98,7 +98,7 @@ func (t *table) addCheck(column, suffix, expression string) []string {
 // sealedCheck holds for what crypto.Field and token.Deterministic write: 0x01, a
 // key id whose high bit is set, and at least so many bytes.
 func sealedCheck(column string, least int) string {
-	return fmt.Sprintf(`substring(%[1]s from 1 for 2) between '\x0180'::bytea and '\x01ff'::bytea and octet_length(%[1]s) >= %d`, column, least)
+	return fmt.Sprintf(`substring(%[1]s from 1 for 2) operator(pg_catalog.>=) '\x0180'::pg_catalog.bytea and substring(%[1]s from 1 for 2) operator(pg_catalog.<=) '\x01ff'::pg_catalog.bytea and pg_catalog.octet_length(%[1]s) operator(pg_catalog.>=) %d`, column, least)
 }
 
 // leastSize is the size of a sealed value that is empty.
@@ -112,9 +112,9 @@ func (s *sealed) leastSize() int {
 // check holds for what token.Index writes.
 func (x *indexed) check(column string) string {
 	if x.array() {
-		return fmt.Sprintf(`'\x0180'::bytea <= all (%[1]s) and '\x0200'::bytea > all (%[1]s) and array_position(%[1]s, null::bytea) is null`, column)
+		return fmt.Sprintf(`'\x0180'::pg_catalog.bytea operator(pg_catalog.<=) all (%[1]s) and '\x0200'::pg_catalog.bytea operator(pg_catalog.>) all (%[1]s) and pg_catalog.array_position(%[1]s, null::pg_catalog.bytea) is null`, column)
 	}
-	return fmt.Sprintf("octet_length(%s) = %d", column, x.token.Size())
+	return fmt.Sprintf("pg_catalog.octet_length(%s) operator(pg_catalog.=) %d", column, x.token.Size())
 }
 
 func quote(name string) string { return pgx.Identifier{name}.Sanitize() }

@@ -57,7 +57,7 @@ func (t *table) addIndex(kr *keyring.Keyring, s *sealed, logical string, it inde
 	}
 	config := token.IndexConfig{Normalizer: norm, Kind: token.Kind(it.kind), Bits: it.bits, Min: it.min, Max: it.max}
 	if it.kind != "" && it.kind != string(token.Exact) && s.pg.class != "text" {
-		return fmt.Errorf("kind=%s is for text, and the type is %s", it.kind, s.pg.class)
+		return fmt.Errorf("kind=%s is for text, and the type is %s", it.kind, s.pg.typeName())
 	}
 	x := &indexed{of: []*sealed{s}, column: it.column, unique: it.unique}
 	if x.unique != "" && (config.Bits != 0 && config.Bits != 128 || config.Kind != "" && config.Kind != token.Exact) {
@@ -107,7 +107,7 @@ func (s *sealed) normalizer(name string, cfg Config) (token.Normalizer, error) {
 	case norm == nil:
 		return nil, fmt.Errorf("norm=%s is no normalizer", name)
 	case name != "identity" && s.pg.class != "text":
-		return nil, fmt.Errorf("norm=%s is for text, and the type is %s", name, s.pg.class)
+		return nil, fmt.Errorf("norm=%s is for text, and the type is %s", name, s.pg.typeName())
 	}
 	return norm, nil
 }

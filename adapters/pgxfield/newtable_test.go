@@ -2,6 +2,7 @@ package pgxfield_test
 
 import (
 	"context"
+	"database/sql/driver"
 	"math/big"
 	"strings"
 	"testing"
@@ -30,6 +31,14 @@ type base struct {
 }
 
 type exported string
+
+type onlyValuer string
+
+func (v onlyValuer) Value() (driver.Value, error) { return strings.ToUpper(string(v)), nil }
+
+type onlyScanner struct{ s string }
+
+func (s *onlyScanner) Scan(src any) error { s.s, _ = src.(string); return nil }
 
 // pair has two sealed columns, one of them with an index.
 type pair struct {
@@ -288,17 +297,70 @@ func TestNewTableRefuses(t *testing.T) {
 		{"pointer to a pointer", refuse[struct {
 			A **string `db:"a" seal:"encrypt"`
 		}](none{}, "t")},
-		{"is no name of a built-in type", refuse[struct {
+		{"it has no modifiers", refuse[struct {
 			A string `db:"a" seal:"encrypt,type=varchar(10)"`
 		}](none{}, "t")},
-		{"is no name of a built-in type", refuse[struct {
+		{"it is int4 there", refuse[struct {
 			A int `db:"a" seal:"encrypt,type=integer"`
 		}](none{}, "t")},
-		{"is no name of a built-in type", refuse[struct {
-			A string `db:"a" seal:"encrypt,type=citext"`
+		{"it is float8 there", refuse[struct {
+			A []float64 `db:"a" seal:"encrypt,type=double[]"`
 		}](none{}, "t")},
-		{"is no name of a built-in type", refuse[struct {
+		{"arrays one []", refuse[struct {
 			A []string `db:"a" seal:"encrypt,type=text[][]"`
+		}](none{}, "t")},
+		{"type=money is built in, but", refuse[struct {
+			A string `db:"a" seal:"encrypt,type=money"`
+		}](none{}, "t")},
+		{"type=pg_catalog.record is built in, but", refuse[struct {
+			A string `db:"a" seal:"encrypt,type=pg_catalog.record"`
+		}](none{}, "t")},
+		{"type=a.b.c: the name has to be", refuse[struct {
+			A string `db:"a" seal:"encrypt,type=a.b.c"`
+		}](none{}, "t")},
+		{"1 to 63 bytes", refuse[struct {
+			A string `db:"a" seal:"encrypt,type=a23456789_123456789_123456789_123456789_123456789_123456789_1234"`
+		}](none{}, "t")},
+
+		// Custom types, and ranges.
+		{"can not be stored as type mood[]: it is no slice", refuse[struct {
+			A int `db:"a" seal:"encrypt,type=mood[]"`
+		}](none{}, "t")},
+		{"can not be stored as type mood", refuse[struct {
+			A []string `db:"a" seal:"encrypt,type=mood"`
+		}](none{}, "t")},
+		{"can not be stored as type mood", refuse[struct {
+			A map[string]int `db:"a" seal:"encrypt,type=mood"`
+		}](none{}, "t")},
+		{"field F: it has no text form", refuse[struct {
+			A struct{ F chan int } `db:"a" seal:"encrypt,type=pair"`
+		}](none{}, "t")},
+		{"without exported fields", refuse[struct {
+			A struct{ f int } `db:"a" seal:"encrypt,type=pair"`
+		}](none{}, "t")},
+		{"it has no text form", refuse[struct {
+			A pgtype.Range[int32] `db:"a" seal:"encrypt,type=floatrange"`
+		}](none{}, "t")},
+		{"norm=email is for text, and the type is mood", refuse[struct {
+			A string `db:"a" seal:"encrypt,type=mood,index=x,norm=email"`
+		}](none{}, "t")},
+		{"has no PostgreSQL type", refuse[struct {
+			A pgtype.Range[time.Time] `db:"a" seal:"encrypt"`
+		}](none{}, "t")},
+		{"has no PostgreSQL type", refuse[struct {
+			A pgtype.Multirange[pgtype.Range[int64]] `db:"a" seal:"encrypt"`
+		}](none{}, "t")},
+		{"can not be searched", refuse[struct {
+			A pgtype.Range[pgtype.Int4] `db:"a" seal:"token=siv"`
+		}](none{}, "t")},
+		{"can not be searched", refuse[struct {
+			A pgtype.Point `db:"a" seal:"encrypt,index=x"`
+		}](none{}, "t")},
+		{"only one of driver.Valuer and sql.Scanner", refuse[struct {
+			A onlyValuer `db:"a" seal:"encrypt,type=text"`
+		}](none{}, "t")},
+		{"only one of driver.Valuer and sql.Scanner", refuse[struct {
+			A *onlyScanner `db:"a" seal:"encrypt,type=text"`
 		}](none{}, "t")},
 		{"int can not be stored as type date", refuse[struct {
 			A int `db:"a" seal:"encrypt,type=date"`

@@ -145,7 +145,7 @@ func under(column string, ids ...keyring.KeyID) string {
 	for i, id := range ids {
 		from := append([]byte{1}, id.Bytes()...)
 		to := binary.BigEndian.AppendUint64(nil, 1<<32+uint64(id)+1)[3:] // 02 after 01ffffffff
-		all[i] = fmt.Sprintf(`%[1]s >= '\x%[2]x'::bytea and %[1]s < '\x%[3]x'::bytea`, column, from, to)
+		all[i] = fmt.Sprintf(`%[1]s operator(pg_catalog.>=) '\x%[2]x'::pg_catalog.bytea and %[1]s operator(pg_catalog.<) '\x%[3]x'::pg_catalog.bytea`, column, from, to)
 	}
 	return "(" + strings.Join(all, " or ") + ")"
 }
@@ -155,10 +155,10 @@ func (t *table) setSQL(r *Rotation, column, left string, of []*sealed) {
 	var order, where []string
 	for _, k := range t.key {
 		order = append(order, quote(k.column))
-		where = append(where, fmt.Sprintf("%s = @%s", quote(k.column), k.column))
+		where = append(where, fmt.Sprintf("%s operator(pg_catalog.=) @%s", quote(k.column), k.column))
 	}
 	table := t.name.Sanitize()
-	r.Remaining = fmt.Sprintf("select count(*) from %s where %s", table, left)
+	r.Remaining = fmt.Sprintf("select pg_catalog.count(*) from %s where %s", table, left)
 	r.Rewrite = fmt.Sprintf("select %s from %s where %s order by %s limit $1 for update skip locked", t.readColumns(), table, left, strings.Join(order, ", "))
 	var set []string
 	for _, column := range t.together(of) {

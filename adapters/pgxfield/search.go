@@ -246,9 +246,11 @@ func (s *search) sql() string {
 	for i, k := range s.order {
 		order[i], names[i] = quote(k.column), "@"+afterName(i)
 	}
-	direction, later := "", ">"
+	// Order and comparison are of PostgreSQL's own operators, whatever others
+	// search_path or the column's type has.
+	direction, later := " using operator(pg_catalog.<)", "operator(pg_catalog.>)"
 	if s.Desc {
-		direction, later = " desc", "<"
+		direction, later = " using operator(pg_catalog.>)", "operator(pg_catalog.<)"
 	}
 	list := s.readColumns()
 	var b strings.Builder
@@ -302,12 +304,12 @@ func (s *search) args(n int) pgx.QueryRewriter {
 
 // condition is what the index columns have to fulfil.
 func (s *search) condition() string {
-	format := "%s @> @%s"
+	format := "%s operator(pg_catalog.@>) @%s"
 	switch {
 	case !s.index.array():
-		format = "%s = any (@%s)"
+		format = "%s operator(pg_catalog.=) any (@%s)"
 	case s.eachAlone():
-		format = "%s && @%s"
+		format = "%s operator(pg_catalog.&&) @%s"
 	}
 	sets := len(s.query.Sets)
 	if s.eachAlone() {

@@ -265,16 +265,16 @@ func (t *table) tokens(ctx context.Context, column string, v any, scope string) 
 func (s *sealed) tokenCheck(column string) string {
 	switch {
 	case s.token.integer:
-		return fmt.Sprintf("%s between '%d'::bigint and '%d'::bigint", column, s.token.lo, s.token.hi)
+		return fmt.Sprintf("%[1]s operator(pg_catalog.>=) '%[2]d'::bigint and %[1]s operator(pg_catalog.<=) '%[3]d'::bigint", column, s.token.lo, s.token.hi)
 	case s.token.pattern != "":
-		return fmt.Sprintf("%s ~ '%s'", column, strings.ReplaceAll(s.token.pattern, "'", "''"))
+		return fmt.Sprintf("%s operator(pg_catalog.~) '%s'", column, strings.ReplaceAll(s.token.pattern, "'", "''"))
 	}
 	return ""
 }
 
 // keyCheck holds for a token with a key id, and for NULL with NULL.
 func keyCheck(column, key string) string {
-	return fmt.Sprintf(`(%[1]s is null) = (%[2]s is null) and octet_length(%[2]s) = 4 and %[2]s >= '\x80000000'::bytea`, column, key)
+	return fmt.Sprintf(`(%[1]s is null) operator(pg_catalog.=) (%[2]s is null) and pg_catalog.octet_length(%[2]s) operator(pg_catalog.=) 4 and %[2]s operator(pg_catalog.>=) '\x80000000'::pg_catalog.bytea`, column, key)
 }
 
 // integerTypes are those of the catalogue that hold the integers.

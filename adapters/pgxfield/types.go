@@ -9,15 +9,26 @@ import (
 	"strings"
 	"time"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgtype"
 )
 
-// pgType is what a sealed column's values are: a type that PostgreSQL has built
-// in.
+// pgType is what a sealed column's values are.
 type pgType struct {
 	class string // the name that stands in the key's derivation
-	oid   uint32 // the type whose binary form is sealed, or would be for text, bytea and int8
+	oid   uint32 // the type whose binary form is sealed, or would be for text, bytea and int8; 0 for custom types
+
+	// custom names a type that PostgreSQL has not built in, or its element if
+	// the class is one of arrays.
+	custom pgx.Identifier
 }
+
+// typeName is the name for errors.
+func (t pgType) typeName() string { return strings.TrimPrefix(t.class, customClass) }
+
+// customClass begins the class of custom types, whose names could otherwise be
+// those of built-in ones.
+const customClass = "text:"
 
 // Types whose values are interchangeable share a class, so that widening a
 // column loses nothing: the class's type is their common sealed form.
@@ -26,34 +37,75 @@ var classes = map[string]string{
 	"varchar": "text", "bpchar": "text", "name": "text",
 }
 
+// classOf returns the class of a type in pg_type that is no array.
+func classOf(name string) string {
+	if c, ok := classes[name]; ok {
+		return c
+	}
+	return name
+}
+
 // noIndex are the classes in which equal values can have different bytes, so
-// that a search could miss some: 1.0 and 1.00, +0 and -0, 24 hours and a day.
+// that a search could miss some: 1.0 and 1.00, +0 and -0, 24 hours and a day, and
+// [1,3] and [1,4) of all ranges.
 var noIndex = map[string]bool{
-	"numeric": true, "float4": true, "float8": true, "json": true, "jsonb": true, "interval": true,
+	"numeric": true, "float4": true, "float8": true, "json": true, "jsonb": true, "interval": true, "xml": true,
+	"point": true, "line": true, "lseg": true, "box": true, "path": true, "polygon": true, "circle": true,
+	"int4range": true, "int8range": true, "numrange": true, "daterange": true, "tsrange": true, "tstzrange": true,
+	"int4multirange": true, "int8multirange": true, "nummultirange": true, "datemultirange": true, "tsmultirange": true, "tstzmultirange": true,
 }
 
 // pseudoTypes are known to pgx, but no column has them.
 var pseudoTypes = map[string]bool{"record": true, "unknown": true}
 
-// typeNamed resolves a pg_type name; int4[] and _int4 are the same array type.
+// spellings are names that SQL has for types, and not the catalogue.
+var spellings = map[string]string{
+	"bigint": "int8", "int": "int4", "integer": "int4", "smallint": "int2", "bigserial": "int8", "serial": "int4", "smallserial": "int2",
+	"boolean": "bool", "character": "bpchar", "varying": "varchar", "decimal": "numeric", "dec": "numeric", "real": "float4", "float": "float8", "double": "float8",
+	"bytes": "bytea", "string": "text",
+}
+
+// unknownToPgx are built-in types without a codec in pgx.
+var unknownToPgx = map[string]bool{
+	"aclitem": true, "gtsvector": true, "int2vector": true, "jsonpath": true, "money": true, "oid8": true, "oidvector": true, "pg_lsn": true, "pg_node_tree": true,
+	"pg_snapshot": true, "refcursor": true, "regclass": true, "regcollation": true, "regconfig": true, "regdictionary": true, "regnamespace": true,
+	"regoper": true, "regoperator": true, "regproc": true, "regprocedure": true, "regrole": true, "regtype": true, "timetz": true, "tsquery": true, "txid_snapshot": true,
+}
+
+// typeNamed resolves a pg_type name; int4[] and _int4 are the same array type. A
+// name that is no built-in one, or stands in a schema, is that of a custom type,
+// which Verify resolves.
 func typeNamed(name string) (pgType, error) {
 	element, isArray := strings.CutSuffix(name, "[]")
 	if !isArray {
 		element, isArray = strings.CutPrefix(name, "_")
 	}
-	class := element
-	if c, ok := classes[element]; ok {
-		class = c
+	element = strings.TrimPrefix(element, "pg_catalog.")
+	array := ""
+	if isArray {
+		array = "[]"
 	}
+	switch other, isSpelling := spellings[element]; {
+	case isSpelling:
+		return pgType{}, fmt.Errorf("type=%s is no name in pg_type: it is %s there", name, other)
+	case unknownToPgx[element] || pseudoTypes[element]:
+		return pgType{}, fmt.Errorf("type=%s is built in, but pgx has no form of it that could be sealed", name)
+	case strings.ContainsAny(element, "()[]%"):
+		return pgType{}, fmt.Errorf("type=%s is no name in pg_type: it has no modifiers, and arrays one []", name)
+	}
+	class := classOf(element)
 	catalogue := class
 	if isArray {
-		class, catalogue = class+"[]", "_"+class
+		catalogue = "_" + class
 	}
-	t, ok := pgtype.NewMap().TypeForName(catalogue)
-	if !ok || pseudoTypes[element] || strings.HasPrefix(element, "_") {
-		return pgType{}, fmt.Errorf("type=%s is no name of a built-in type in pg_type", name)
+	if t, ok := pgtype.NewMap().TypeForName(catalogue); ok && !strings.HasPrefix(element, "_") {
+		return pgType{class: class + array, oid: t.OID}, nil
 	}
-	return pgType{class, t.OID}, nil
+	custom, err := parseName(element)
+	if err != nil {
+		return pgType{}, fmt.Errorf("type=%s: %w", name, err)
+	}
+	return pgType{class: customClass + custom[len(custom)-1] + array, custom: custom}, nil
 }
 
 var (
@@ -80,7 +132,7 @@ func defaultType(t reflect.Type) string {
 		return "interval"
 	case isUUID(t):
 		return "uuid"
-	case customForm(t):
+	case customForm(t) || ownGetter(t):
 		return registeredType(t)
 	case t.Kind() == reflect.Slice && t.Elem().Kind() != reflect.Uint8:
 		if name := registeredType(t); name != "" && !isInteger(t.Elem().Kind()) && t.Elem() != rawJSONType {
@@ -149,6 +201,19 @@ func customForm(t reflect.Type) bool {
 	return p.Implements(valuerType) || p.Implements(scannerType)
 }
 
+// ownGetter reports whether pgx asks values of type t for their parts.
+func ownGetter(t reflect.Type) bool {
+	p := reflect.PointerTo(t)
+	for _, getter := range []reflect.Type{
+		reflect.TypeFor[pgtype.RangeValuer](), reflect.TypeFor[pgtype.MultirangeGetter](), reflect.TypeFor[pgtype.ArrayGetter](), reflect.TypeFor[pgtype.CompositeIndexGetter](),
+	} {
+		if p.Implements(getter) {
+			return true
+		}
+	}
+	return false
+}
+
 func isInteger(k reflect.Kind) bool {
 	return k >= reflect.Int && k <= reflect.Uint64
 }
@@ -158,3 +223,5 @@ func isInteger(k reflect.Kind) bool {
 func isUUID(t reflect.Type) bool {
 	return t.Kind() == reflect.Array && t.ConvertibleTo(uuidType)
 }
+
+func isArrayClass(class string) bool { return strings.HasSuffix(class, "[]") }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -27,153 +28,207 @@ type DB interface {
 //   - a sealed column that may be NULL has a field that can hold it,
 //   - row key and scope columns have a type whose text the database keeps as it is
 //     (integer, text, varchar, uuid, bytea) and that is the field's,
-//   - the CHECKs of DDL are there under whatever name, and validated,
+//   - the CHECKs of DDL are there under whatever name, validated, and made of
+//     PostgreSQL's own functions and operators,
 //   - each index column, and each column with token=siv, is the first of a valid
 //     btree or hash index, or has a GIN index where it is an array, or is all of a
-//     unique index with unique=.
+//     unique index with unique=; so in each table that inherits from it,
+//   - custom types named with type= are there and are what the field's Go type says,
+//   - a name without a schema means one table only: not a temporary one, and none
+//     that hides another one later in search_path.
 //
-// It reads the catalogue only, no row, and needs no right on the table.
+// Of a view, materialized or not, it looks for CHECKs and indexes where the column
+// comes from, through any number of views; indexes of a materialized view are its
+// own. Where a column is an expression or comes out of a union, Verify says that it
+// can not see its CHECK. Those of a foreign table are not enforced, and it says so.
+//
+// It reads the catalogue only, no row, and needs no right on the table. What is in
+// search_path can not mislead it.
 func (t *Table[T]) Verify(ctx context.Context, db DB) error {
-	c, err := t.readCatalogue(ctx, db)
-	if err != nil {
+	v := verifier{table: t.table, ctx: ctx, db: db, relations: map[uint32]*relation{}}
+	if err := v.verify(); err != nil {
 		return fmt.Errorf("pgxfield: %s: verify: %w", t.title(), err)
 	}
-	if len(c.columns) == 0 {
-		return fmt.Errorf("pgxfield: %s: verify: there is no such table", t.title())
-	}
-	v := verifier{table: t.table, catalogue: c}
-	for _, f := range t.fields {
-		v.field(f)
-	}
-	for _, x := range t.compound() {
-		v.index(x)
-	}
-	for _, k := range t.key {
-		v.key(k, "row key")
-	}
-	if t.scopeOf != nil {
-		v.key(*t.scopeOf, "scope")
-	}
 	return errors.Join(v.wrong...)
-}
-
-// catalogue is what the database knows of the table, by column.
-type catalogue struct {
-	columns map[string]catalogueColumn
-	checks  map[string][]catalogueCheck
-	indexes map[string][]catalogueIndex
-}
-
-type catalogueColumn struct {
-	Name    string
-	Quoted  string // as the catalogue's own SQL spells it
-	Type    string // of a domain, that under it
-	NotNull bool
-}
-
-type catalogueCheck struct {
-	Column     string
-	Validated  bool
-	Definition string
-}
-
-type catalogueIndex struct {
-	Column, Method string
-	Unique         bool // by this column alone
-}
-
-const (
-	selectColumns = `select a.attname::text, quote_ident(a.attname),
-		coalesce(b.typname, t.typname)::text, a.attnotnull or t.typnotnull
-		from pg_catalog.pg_attribute a
-		join pg_catalog.pg_type t on t.oid = a.atttypid
-		left join pg_catalog.pg_type b on b.oid = t.typbasetype
-		where a.attrelid = pg_catalog.to_regclass($1) and a.attnum > 0 and not a.attisdropped`
-	selectChecks = `select a.attname::text, c.convalidated, pg_catalog.pg_get_constraintdef(c.oid)
-		from pg_catalog.pg_constraint c
-		join pg_catalog.pg_attribute a on a.attrelid = c.conrelid and a.attnum = any(c.conkey)
-		where c.conrelid = pg_catalog.to_regclass($1) and c.contype = 'c'`
-	selectIndexes = `select a.attname::text, m.amname::text, i.indisunique and i.indnkeyatts = 1
-		from pg_catalog.pg_index i
-		join pg_catalog.pg_class k on k.oid = i.indexrelid
-		join pg_catalog.pg_am m on m.oid = k.relam
-		join pg_catalog.pg_attribute a on a.attrelid = i.indrelid and a.attnum = i.indkey[0]
-		where i.indrelid = pg_catalog.to_regclass($1) and i.indisvalid and i.indpred is null
-		and m.amname in ('btree', 'hash', 'gin')`
-)
-
-func (t *table) readCatalogue(ctx context.Context, db DB) (catalogue, error) {
-	c := catalogue{map[string]catalogueColumn{}, map[string][]catalogueCheck{}, map[string][]catalogueIndex{}}
-	columns, err := collect(ctx, db, selectColumns, t.name, pgx.RowToStructByPos[catalogueColumn])
-	if err != nil {
-		return c, err
-	}
-	checks, err := collect(ctx, db, selectChecks, t.name, pgx.RowToStructByPos[catalogueCheck])
-	if err != nil {
-		return c, err
-	}
-	indexes, err := collect(ctx, db, selectIndexes, t.name, pgx.RowToStructByPos[catalogueIndex])
-	if err != nil {
-		return c, err
-	}
-	for _, column := range columns {
-		c.columns[column.Name] = column
-	}
-	for _, check := range checks {
-		c.checks[check.Column] = append(c.checks[check.Column], check)
-	}
-	for _, index := range indexes {
-		c.indexes[index.Column] = append(c.indexes[index.Column], index)
-	}
-	return c, nil
-}
-
-func collect[E any](ctx context.Context, db DB, sql string, table pgx.Identifier, f pgx.RowToFunc[E]) ([]E, error) {
-	rows, err := db.Query(ctx, sql, table.Sanitize())
-	if err != nil {
-		return nil, err
-	}
-	return pgx.CollectRows(rows, f)
 }
 
 // verifier collects what is wrong.
 type verifier struct {
 	*table
-	catalogue
-	wrong []error
+	ctx       context.Context
+	db        DB
+	relation  *relation
+	relations map[uint32]*relation // all that were read
+	wrong     []error
 }
 
-func (v *verifier) report(column, format string, args ...any) {
-	v.wrong = append(v.wrong, fmt.Errorf("pgxfield: %s: %s", v.label(column), fmt.Sprintf(format, args...)))
-}
-
-func (v *verifier) field(f *field) {
-	c, ok := v.columns[f.column]
+func (v *verifier) verify() error {
+	found, err := collect(v.ctx, v.db, relationByName, v.name.Sanitize(), scanRelation)
 	switch {
+	case err != nil:
+		return err
+	case len(found) == 0 || !strings.Contains("rpvmf", found[0].Kind):
+		return errors.New("there is no such table")
+	}
+	v.relation = found[0]
+	if err := v.read(v.relation); err != nil {
+		return err
+	}
+	if err := v.schema(); err != nil {
+		return err
+	}
+	for _, f := range v.fields {
+		if err := v.field(f); err != nil {
+			return err
+		}
+	}
+	for _, x := range v.compound() {
+		if err := v.index(x); err != nil {
+			return err
+		}
+	}
+	for _, k := range v.key {
+		v.keyColumn(k, "row key")
+	}
+	if v.scopeOf != nil {
+		v.keyColumn(*v.scopeOf, "scope")
+	}
+	return nil
+}
+
+func (v *verifier) read(r *relation) error {
+	v.relations[r.OID] = r
+	return readRelation(v.ctx, v.db, r)
+}
+
+// schema reports a name that stands for another table than it seems to.
+func (v *verifier) schema() error {
+	if v.relation.Kind == "f" {
+		v.report("", "it is a foreign table, whose CHECKs nobody enforces: verify the table where it is")
+	}
+	if len(v.name) == 2 {
+		return nil
+	}
+	all, err := collect(v.ctx, v.db, selectNamesakes, v.name[0], scanRelation)
+	if err != nil {
+		return err
+	}
+	if strings.HasPrefix(v.relation.Schema, "pg_temp") {
+		v.report("", "the name stands for a temporary table: name the schema")
+	} else if len(all) > 1 {
+		schemas := make([]string, len(all))
+		for i, r := range all {
+			schemas[i] = r.Schema
+		}
+		slices.Sort(schemas)
+		v.report("", "there are tables of this name in several schemas of search_path (%s): name one", strings.Join(schemas, ", "))
+	}
+	return nil
+}
+
+// report adds an error about a column, or about the table.
+func (v *verifier) report(column, format string, args ...any) {
+	label, where := v.title(), ""
+	if column != "" {
+		label = v.label(column)
+	}
+	if len(v.name) == 1 {
+		where = fmt.Sprintf(" (in schema %s)", v.relation.Schema)
+	}
+	v.wrong = append(v.wrong, fmt.Errorf("pgxfield: %s: %s%s", label, fmt.Sprintf(format, args...), where))
+}
+
+// origin is where a column of the struct is stored.
+type origin struct {
+	catalogueColumn
+	column  string    // of the struct
+	table   *relation // nil if a view does not say
+	indexed *relation // whose indexes are those of the column: table, or a materialized view
+}
+
+// origin follows a column through views.
+func (v *verifier) origin(column string) (o origin, ok bool, err error) {
+	r := v.relation
+	c, ok := r.columns[column]
+	if !ok {
+		return o, false, nil
+	}
+	o.column, o.catalogueColumn = column, c
+	for r.isView() {
+		if r.Kind == "m" && o.indexed == nil {
+			o.indexed = r
+		}
+		oid, number := r.source(c)
+		if oid == 0 {
+			return o, true, nil
+		}
+		next := v.relations[oid]
+		if next == nil {
+			found, err := collect(v.ctx, v.db, relationByOID, fmt.Sprint(oid), scanRelation)
+			if err != nil || len(found) == 0 {
+				return o, true, err
+			}
+			next = found[0]
+			if err := v.read(next); err != nil {
+				return o, true, err
+			}
+		}
+		r, ok = next, false
+		for _, inner := range r.columns {
+			if inner.Number == number {
+				c, ok = inner, true
+			}
+		}
+		if !ok {
+			return o, true, nil
+		}
+	}
+	if o.indexed == nil {
+		o.indexed = r
+	}
+	o.catalogueColumn, o.table = c, r
+	return o, true, nil
+}
+
+func (v *verifier) field(f *field) error {
+	c, ok, err := v.origin(f.column)
+	s := f.sealed
+	switch {
+	case err != nil:
+		return err
 	case !ok:
 		v.report(f.column, "there is no such column")
-	case f.sealed == nil:
-		return
-	case f.sealed.token != nil:
-		v.token(c, f.sealed)
+	case s == nil:
+		return nil
+	case s.token != nil:
+		err = v.token(c, s)
 	case c.Type != "bytea":
 		v.report(f.column, "a sealed column has to be bytea, it is %s", c.Type)
 	default:
-		v.nullable(c, f.sealed)
-		v.check(c, fmt.Sprintf(sealedDefinition, c.Quoted, f.sealed.leastSize()), sealedCheck(c.Quoted, f.sealed.leastSize()))
-		if f.sealed.siv != nil {
-			v.indexed(f.column, "btree or hash", func(i catalogueIndex) bool { return i.Method != "gin" })
+		v.nullable(c, s)
+		v.check(c, fmt.Sprintf(sealedDefinition, c.Quoted, s.leastSize()), sealedCheck(c.Quoted, s.leastSize()))
+		if s.siv != nil {
+			v.indexed(c, "btree or hash", func(i catalogueIndex) bool { return i.Method != "gin" })
 		}
 	}
-	if f.sealed != nil {
-		for _, x := range f.sealed.indexes {
-			v.index(x)
+	if s == nil || err != nil {
+		return err
+	}
+	if s.pg.custom != nil {
+		if err := v.customType(s); err != nil {
+			return err
 		}
 	}
+	for _, x := range s.indexes {
+		if err := v.index(x); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // nullable reports a column whose NULL could be stored and not be read.
-func (v *verifier) nullable(c catalogueColumn, s *sealed) {
+func (v *verifier) nullable(c origin, s *sealed) {
 	if c.NotNull {
 		return
 	}
@@ -183,14 +238,14 @@ func (v *verifier) nullable(c catalogueColumn, s *sealed) {
 }
 
 // token holds a column of tokens and that of their key ids against the catalogue.
-func (v *verifier) token(c catalogueColumn, s *sealed) {
+func (v *verifier) token(c origin, s *sealed) error {
 	types, cast := []string{"text", "varchar"}, ""
 	if s.token.integer {
 		types = s.token.integerTypes()
 	}
 	if !slices.Contains(types, c.Type) {
 		v.report(s.column, "a column of these tokens has to be %s, it is %s", strings.Join(types, " or "), c.Type)
-		return
+		return nil
 	}
 	v.nullable(c, s)
 	if c.Type == "varchar" {
@@ -204,9 +259,11 @@ func (v *verifier) token(c catalogueColumn, s *sealed) {
 		v.check(c, definition, expression)
 	}
 	if s.token.key == "" {
-		return
+		return nil
 	}
-	switch k, ok := v.columns[s.token.key]; {
+	switch k, ok, err := v.origin(s.token.key); {
+	case err != nil:
+		return err
 	case !ok:
 		v.report(s.token.key, "there is no such column: it holds the key ids of %s", s.column)
 	case k.Type != "bytea":
@@ -214,9 +271,10 @@ func (v *verifier) token(c catalogueColumn, s *sealed) {
 	default:
 		v.check(k, fmt.Sprintf(keyDefinition, c.Quoted, k.Quoted), keyCheck(c.Quoted, k.Quoted))
 	}
+	return nil
 }
 
-func (v *verifier) index(x *indexed) {
+func (v *verifier) index(x *indexed) error {
 	want, method := "bytea", "btree or hash"
 	fits := func(i catalogueIndex) bool { return i.Method != "gin" }
 	switch {
@@ -228,8 +286,10 @@ func (v *verifier) index(x *indexed) {
 		fits = func(i catalogueIndex) bool { return i.Unique }
 	}
 	for _, column := range x.tagColumns() {
-		c, ok := v.columns[column]
+		c, ok, err := v.origin(column)
 		switch {
+		case err != nil:
+			return err
 		case !ok:
 			v.report(column, "there is no such column: it holds the index tags of %s", x.columns())
 		case c.Type != want:
@@ -238,9 +298,13 @@ func (v *verifier) index(x *indexed) {
 			v.report(column, "it has to take NULL: each row has a tag in one of the two columns only, when no rotation is under way")
 		default:
 			v.check(c, x.definition(c.Quoted), x.check(c.Quoted))
-			v.indexed(column, method, fits)
+			v.indexed(c, method, fits)
+			if x.unique != "" && c.table != nil && len(c.table.children) > 0 {
+				v.report(column, "no index keeps it unique beyond one table, and others inherit from %s", c.table)
+			}
 		}
 	}
+	return nil
 }
 
 // columns names what is indexed.
@@ -261,10 +325,29 @@ func typeText(name string) string {
 }
 
 // indexed reports a column without an index of the database that fits.
-func (v *verifier) indexed(column, method string, fits func(catalogueIndex) bool) {
-	if !slices.ContainsFunc(v.catalogue.indexes[column], fits) {
-		v.report(column, "there is no valid %s index on it", method)
+func (v *verifier) indexed(c origin, method string, fits func(catalogueIndex) bool) {
+	if c.indexed == nil {
+		return // reported by check
 	}
+	column := c.Name
+	if c.indexed != c.table {
+		column = c.column
+	}
+	var missing func(r *relation)
+	missing = func(r *relation) {
+		switch {
+		case r.Kind == "f":
+		case slices.ContainsFunc(r.indexes[column], fits):
+		case r == v.relation:
+			v.report(c.column, "there is no valid %s index on it", method)
+		default:
+			v.report(c.column, "there is no valid %s index on it in %s", method, r)
+		}
+		for _, child := range r.children {
+			missing(child)
+		}
+	}
+	missing(c.indexed)
 }
 
 // What pg_get_constraintdef writes for the CHECKs of DDL, but for parentheses,
@@ -280,31 +363,41 @@ func (x *indexed) definition(column string) string {
 	return fmt.Sprintf("CHECK octet_length%s = %d", column, x.token.Size())
 }
 
-func (v *verifier) check(c catalogueColumn, definition, expression string) {
+func (v *verifier) check(c origin, definition, expression string) {
+	if c.table == nil {
+		v.report(c.column, "the view does not say which column of a table it is: its CHECK can not be seen")
+		return
+	}
 	want := plainDefinition(definition)
-	found := false
-	for _, check := range v.checks[c.Name] {
+	on := "it"
+	if c.table != v.relation {
+		on = c.table.String() + "." + c.Quoted
+	}
+	found := ""
+	for _, check := range c.table.checks[c.Name] {
 		got, _ := strings.CutSuffix(check.Definition, " NOT VALID")
-		if plainDefinition(got) != want {
-			continue
-		}
-		if check.Validated {
+		switch {
+		case plainDefinition(got) != want:
+		case !check.Own:
+			found = fmt.Sprintf("the CHECK on %s is made of functions or operators that are not PostgreSQL's own", on)
+		case check.Validated:
 			return
+		default:
+			found = "the CHECK is there, but not validated"
 		}
-		found = true
 	}
-	if found {
-		v.report(c.Name, "the CHECK is there, but not validated")
-	} else {
-		v.report(c.Name, "there is no CHECK (%s) on it", expression)
+	if found == "" {
+		found = fmt.Sprintf("there is no CHECK (%s) on %s", readable(expression), on)
 	}
+	v.report(c.column, "%s", found)
 }
 
-// plainDefinition returns a definition without parentheses and with bytea in hex,
-// whatever the connection's bytea_output.
-func plainDefinition(s string) string {
-	return strings.NewReplacer("(", "", ")", "", `'\001\200'`, `'\x0180'`, `'\001\377'`, `'\x01ff'`, `'\002\000'`, `'\x0200'`, `'\200\000\000\000'`, `'\x80000000'`).Replace(s)
+// readable spells an expression of DDL without its qualified names.
+func readable(expression string) string {
+	return strings.ReplaceAll(qualified.ReplaceAllString(expression, "$1"), "pg_catalog.", "")
 }
+
+var qualified = regexp.MustCompile(`operator\(pg_catalog\.([^)]+)\)`)
 
 // keyTypes are the types of the catalogue that a key field's class stands for.
 var keyTypes = map[string][]string{
@@ -314,8 +407,8 @@ var keyTypes = map[string][]string{
 	"bytea": {"bytea"},
 }
 
-func (v *verifier) key(k keyColumn, role string) {
-	c, ok := v.columns[k.column]
+func (v *verifier) keyColumn(k keyColumn, role string) {
+	c, ok := v.relation.columns[k.column]
 	if !ok {
 		return // reported as a field
 	}

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"sync"
 	"time"
+
+	"github.com/sealfield/sealfield/internal/derive"
 )
 
 // This file is the slow path: everything that the hot path of Derivation could
@@ -99,6 +101,23 @@ func (kr *Keyring) activeID(ctx context.Context, t Target) (KeyID, error) {
 		return 0, s.refused
 	}
 	return s.active.row.ID, nil
+}
+
+// Knows reports whether one of the target's keys, in any state, has that id, as far
+// as this process knows. With load the target's keys are loaded if none are in
+// memory; an id that is not among them is not looked for in the store.
+func (kr *Keyring) Knows(ctx context.Context, _ derive.Access, t Target, id KeyID, load bool) (bool, error) {
+	if err := kr.check(t); err != nil {
+		return false, err
+	}
+	e := kr.entry(t.Purpose, t.Scope)
+	if e == nil && load {
+		var err error
+		if e, _, err = kr.loaded(ctx, t); err != nil {
+			return false, err
+		}
+	}
+	return e != nil && e.keys.Load().find(id) != nil, nil
 }
 
 func (kr *Keyring) keyByID(ctx context.Context, t Target, id KeyID) (*dek, error) {

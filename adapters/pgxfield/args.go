@@ -64,14 +64,23 @@ type args struct {
 // RewriteQuery implements pgx.QueryRewriter.
 func (a args) RewriteQuery(ctx context.Context, conn *pgx.Conn, sql string, more []any) (string, []any, error) {
 	if len(more) > 0 {
-		return "", nil, fmt.Errorf("%s: %w", a.text, errPositional)
+		return "", nil, &argsError{a.text, errPositional}
 	}
 	sql, values, err := a.rewrite(ctx, conn, sql)
 	if err != nil {
-		return "", nil, fmt.Errorf("%s: %w", a.text, err)
+		return "", nil, &argsError{a.text, err}
 	}
 	return sql, values, nil
 }
+
+// argsError is an error of Args, which holds no value.
+type argsError struct {
+	text string
+	err  error
+}
+
+func (e *argsError) Error() string { return e.text + ": " + e.err.Error() }
+func (e *argsError) Unwrap() error { return e.err }
 
 func (a args) String() string               { return a.text }
 func (a args) GoString() string             { return a.text }
@@ -255,6 +264,9 @@ func (w *writer) value(a argument, own pgx.NamedArgs) (any, error) {
 	}
 	if null {
 		return nil, nil
+	}
+	if err := w.refuseSealed(w.ctx, a.sealed, plain, at.Scope); err != nil {
+		return nil, err
 	}
 	start := len(w.out)
 	var out []byte

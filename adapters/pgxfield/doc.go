@@ -52,7 +52,14 @@
 //
 // Integers of any width share a form, and so do text types; any other change of
 // type makes old values unreadable. time.Time is a timestamptz: it comes back in
-// time.Local, in whole microseconds.
+// time.Local, in whole microseconds. type= also takes an enum, a composite (a struct's
+// fields in order), a domain or an extension's type, with or without its schema, and
+// arrays of them: they are kept as text, which nobody checks against the type before
+// it is cast to it; Verify holds the Go type against it.
+//
+// A value of text or bytea that is sealed already, under a key of this keyring and
+// scope, is refused (ErrSealed): it was read without Row. Random bytes pass for such
+// with a chance of 2^-40 for each key. The word raw in the tag takes them all.
 //
 // With Config.RowKey a value opens only in the row it was sealed for. So
 //

@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/stretchr/testify/require"
 
 	"github.com/sealfield/sealfield/adapters/pgxfield"
@@ -125,6 +126,66 @@ func testSwaps(t *testing.T, algorithm keyring.Algorithm) {
 	require.Equal(t, len(places), controls)
 	require.Equal(t, len(places)*(len(places)-1)+6*len(places), refused)
 	t.Logf("%s: %d places read, %d of %d swaps and changes refused", algorithm, controls, refused, len(places)*(len(places)-1)+6*len(places))
+}
+
+// TestSwapsUnbound is the control of TestSwaps: the same moves between all places,
+// with nothing that binds a value: no row key, no scope, one logical name for all
+// columns of all tables. Every one of them is read.
+func TestSwapsUnbound(t *testing.T) {
+	type a struct {
+		ID     int32  `db:"id"`
+		Region string `db:"region"`
+		V      string `db:"a" seal:"encrypt,name=v"`
+	}
+	type b struct {
+		ID     int32  `db:"id"`
+		Region string `db:"region"`
+		V      string `db:"b" seal:"encrypt,name=v"`
+	}
+	ctx := t.Context()
+	conn := connect(t)
+	kr := keyringtest.NewKeyring(t)
+	cfg := pgxfield.Config{Name: "shared"}
+	var places []place
+	values := map[place][]byte{}
+	columnA, columnB := map[string]*pgxfield.Table[a]{}, map[string]*pgxfield.Table[b]{}
+	for _, name := range []string{"left", "right"} {
+		columnA[name], columnB[name] = newTable[a](t, kr, name, cfg), newTable[b](t, kr, name, cfg)
+		for _, tenant := range []string{"acme", "zeta"} {
+			run(t, conn, "create schema if not exists "+tenant, fmt.Sprintf("create table %s.%q (id int, region text, a bytea, b bytea, primary key (id, region))", tenant, name))
+			for _, key := range []place{{id: 1, region: "1"}, {id: 1, region: "11"}, {id: 11, region: "1"}} {
+				run(t, conn, fmt.Sprintf("insert into %s.%q (id, region) values (%d, '%s')", tenant, name, key.id, key.region))
+				for column, args := range map[string]pgx.QueryRewriter{"a": columnA[name].Args(&a{V: "the same value"}), "b": columnB[name].Args(&b{V: "the same value"})} {
+					p := place{name, tenant, key.region, column, key.id}
+					var value []byte
+					require.NoError(t, conn.QueryRow(ctx, fmt.Sprintf("update %s.%q set %s = @%[3]s %s returning %[3]s", tenant, name, column, p.where()), args).Scan(&value))
+					places, values[p] = append(places, p), value
+				}
+			}
+		}
+	}
+	accepted := 0
+	for _, to := range places {
+		for _, from := range places {
+			sql := fmt.Sprintf("update %s.%q set %s = $1 %s", to.tenant, to.table, to.column, to.where())
+			_, err := conn.Exec(ctx, sql, values[from])
+			require.NoError(t, err)
+			sql = fmt.Sprintf("select %s from %s.%q %s", to.column, to.tenant, to.table, to.where())
+			var got string
+			if to.column == "a" {
+				all, err := query(t, conn, columnA[to.table].Row(ctx), sql)
+				require.NoError(t, err)
+				got = all[0].V
+			} else {
+				all, err := query(t, conn, columnB[to.table].Row(ctx), sql)
+				require.NoError(t, err)
+				got = all[0].V
+			}
+			require.Equal(t, "the same value", got)
+			accepted++
+		}
+	}
+	require.Equal(t, 24*24, accepted)
 }
 
 // TestScopeColumn takes the scope from the row.

@@ -121,6 +121,7 @@ type sealed struct {
 	pg      pgType
 	codec   codec
 	bound   bool
+	raw     bool                 // takes values that are sealed already
 	crypto  cipher               // nil for format-preserving tokens
 	siv     *token.Deterministic // what crypto is of a column with token=siv, else nil
 	token   *tokenized           // nil for all others
@@ -174,8 +175,11 @@ func NewTable[T any](kr *keyring.Keyring, table string, cfg Config) (*Table[T], 
 	if err != nil {
 		return nil, fmt.Errorf("pgxfield: table %s: %w", table, err)
 	}
-	readers := &sync.Pool{New: func() any { return newReader[T](t) }}
-	return &Table[T]{table: t, readers: readers}, nil
+	return tableOf[T](t), nil
+}
+
+func tableOf[T any](t *table) *Table[T] {
+	return &Table[T]{table: t, readers: &sync.Pool{New: func() any { return newReader[T](t) }}}
 }
 
 func newTable(kr *keyring.Keyring, typ reflect.Type, name string, cfg Config) (*table, error) {
@@ -312,6 +316,7 @@ func (t *table) addName(a argument) error {
 // seal makes f a sealed field.
 func (t *table) seal(kr *keyring.Keyring, f *field, parsed tag, cfg Config) (err error) {
 	s := &sealed{field: f, bound: len(cfg.RowKey) > 0 && !parsed.noRow && !parsed.siv && parsed.token == nil}
+	s.raw = parsed.raw
 	f.sealed = s
 	typeName := parsed.typ
 	if typeName == "" {

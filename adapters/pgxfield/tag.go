@@ -15,6 +15,7 @@ type tag struct {
 	name    string // logical name of the column, "" for its database name
 	typ     string // pg_type name, "" for the Go type's default
 	noRow   bool
+	raw     bool // values that are sealed already are sealed again
 	force   bool // of token=siv
 	indexes []indexTag
 
@@ -92,6 +93,15 @@ func (t *tag) add(word string) error {
 			return errors.New("norow is repeated")
 		}
 		t.noRow = true
+		return nil
+	case word == "raw":
+		if t.token != nil {
+			return errors.New("raw is for encrypt and token=siv")
+		}
+		if t.raw {
+			return errors.New("raw is repeated")
+		}
+		t.raw = true
 		return nil
 	case word == "force":
 		return t.addForce()

@@ -1,0 +1,26 @@
+package pgxfield
+
+import (
+	"reflect"
+
+	"github.com/sealfield/sealfield/keyring"
+)
+
+// NewTagged is NewTable with other seal tags, by the names of fields: tests can so
+// use one generic struct for many types.
+func NewTagged[T any](kr *keyring.Keyring, name string, cfg Config, tags map[string]string) (*Table[T], error) {
+	typ := reflect.TypeFor[T]()
+	var fields []reflect.StructField
+	for i := range typ.NumField() {
+		f := typ.Field(i)
+		if tag, ok := tags[f.Name]; ok {
+			f.Tag = reflect.StructTag(`db:"` + f.Tag.Get("db") + `" seal:"` + tag + `"`)
+		}
+		fields = append(fields, f)
+	}
+	inner, err := newTable(kr, reflect.StructOf(fields), name, cfg)
+	if err != nil {
+		return nil, err
+	}
+	return tableOf[T](inner), nil
+}

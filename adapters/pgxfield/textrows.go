@@ -122,7 +122,7 @@ func (t *table) textRows(columns []string, scope string) (*TextRows, error) {
 type SealedColumn struct {
 	Column string
 	// Type is that of the values, by its name in pg_type or with [] for an array:
-	// int8 for all integers, and text for varchar and the like.
+	// int8 for all integers, text for varchar and the like, and a custom type's own.
 	Type string
 	// With are the columns that are written together with this one: that of its key
 	// ids and the index columns, those of compound indexes included.
@@ -133,7 +133,7 @@ type SealedColumn struct {
 func (t *Table[T]) Sealed() []SealedColumn {
 	all := make([]SealedColumn, len(t.sealed))
 	for i, s := range t.sealed {
-		all[i] = SealedColumn{s.column, s.pg.class, s.companions()}
+		all[i] = SealedColumn{s.column, s.pg.typeName(), s.companions()}
 		for _, x := range t.compound() {
 			if slices.Contains(x.of, s) {
 				all[i].With = append(all[i].With, x.tagColumns()...)
@@ -330,6 +330,9 @@ func (r *TextRows) sealValue(ctx context.Context, sc *scratch, target *textTarge
 	if token.IsToken(*form) {
 		return token.ErrIsToken
 	}
+	if err := r.refuseSealed(ctx, target.sealed, *form, at.Scope); err != nil {
+		return err
+	}
 	first := len(r.made)
 	if target.token != nil {
 		text, err := target.token.text(sc, *form)
@@ -423,6 +426,9 @@ func appendByteaArray(dst []byte, values [][]byte) []byte {
 
 // appendText appends the text of a value whose sealed form is given.
 func (p pgType) appendText(m *pgtype.Map, dst, form []byte) ([]byte, error) {
+	if p.custom != nil {
+		return append(dst, form...), nil
+	}
 	switch p.class {
 	case "text", "json":
 		return append(dst, form...), nil
@@ -441,10 +447,10 @@ func (p pgType) appendText(m *pgtype.Map, dst, form []byte) ([]byte, error) {
 
 // appendForm appends the sealed form of a value whose text is given.
 func (p pgType) appendForm(m *pgtype.Map, dst, text []byte) ([]byte, error) {
-	switch p.class {
-	case "text":
-		s := string(text)
+	if s := string(text); p.custom != nil || p.class == "text" {
 		return appendText(dst, &s)
+	}
+	switch p.class {
 	case "json", "jsonb":
 		if !json.Valid(text) {
 			return dst, errors.New("the value is no JSON")
@@ -494,5 +500,5 @@ func (p pgType) convert(m *pgtype.Map, dst, src []byte, from, to int16) ([]byte,
 			return out, nil
 		}
 	}
-	return dst, fmt.Errorf("the value does not fit type %s", p.class) // pgx's error may quote it
+	return dst, fmt.Errorf("the value does not fit type %s", p.typeName()) // pgx's error may quote it
 }

@@ -200,6 +200,30 @@ func TestTextRowsOfAllKinds(t *testing.T) {
 	require.ErrorContains(t, err, "duplicate key")
 }
 
+// TestTextRowsOfCustomTypes copies what is sealed as text.
+func TestTextRowsOfCustomTypes(t *testing.T) {
+	type row struct {
+		ID    int64    `db:"id"`
+		Mood  *string  `db:"mood" seal:"encrypt,type=mood"`
+		Moods []string `db:"moods" seal:"encrypt,type=mood[]"`
+	}
+	conn := connect(t)
+	from, to := newTable[row](t, keyringtest.NewKeyring(t), "a", byID), newTable[row](t, keyringtest.NewKeyring(t), "b", byID)
+	run(t, conn, "create type mood as enum ('sad', 'it''s \"ok\"')", "create table a (id bigint primary key, mood bytea, moods bytea)", "create table b (like a)")
+	want := row{1, ptr(`it's "ok"`), []string{"sad", `it's "ok"`}}
+	_, err := conn.Exec(t.Context(), "insert into a (id, mood, moods) values (@id, @mood, @moods)", from.Args(&want))
+	require.NoError(t, err)
+	copied(t, conn, from, to, "a", "b", func(columns []string, row [][]byte) {
+		var label string
+		require.NoError(t, conn.QueryRow(t.Context(), "select ($1::mood[])[2]::text", string(row[2])).Scan(&label))
+		require.Equal(t, *want.Mood, label)
+	})
+	rows, err := query(t, conn, to.Row(t.Context()), "select * from b")
+	require.NoError(t, err)
+	require.Equal(t, []row{want}, rows)
+	require.Equal(t, "mood[]", to.Sealed()[1].Type)
+}
+
 // TestTextRowsOfTenants copies one tenant's rows to another name.
 func TestTextRowsOfTenants(t *testing.T) {
 	type note struct {
@@ -243,7 +267,8 @@ func TestSealed(t *testing.T) {
 
 func TestTextRowsRefuses(t *testing.T) {
 	ctx := t.Context()
-	conn, table := newCards(t, keyringtest.NewKeyring(t))
+	kr := keyringtest.NewKeyring(t)
+	conn, table := newCards(t, kr)
 	for _, c := range []struct {
 		columns string
 		want    string
@@ -283,6 +308,13 @@ func TestTextRowsRefuses(t *testing.T) {
 		require.ErrorContains(t, err, c.want)
 		require.NotContains(t, err.Error(), secret)
 	}
+	row := textOf(t, conn, "select "+quoted(columns)+" from cards")[0]
+	note := row[slices.Index(columns, "note")]
+	binary := newTable[struct {
+		ID   int64  `db:"id"`
+		Note []byte `db:"note" seal:"encrypt"`
+	}](t, kr, "cards", byID)
+	require.ErrorIs(t, textRows(t, binary, []string{"id", "note"}).Seal(ctx, [][]byte{[]byte("1"), note}), pgxfield.ErrSealed)
 	for _, c := range []struct{ column, value string }{
 		{"id", "2"}, {"note", `\x00` + strings.Repeat("ab", 40)}, {"note", `\x`}, {"pan_key", `\x8000000000`}, {"pan_key", `\x80000001`},
 	} {
@@ -290,7 +322,7 @@ func TestTextRowsRefuses(t *testing.T) {
 		row[slices.Index(columns, c.column)] = []byte(c.value)
 		require.ErrorIs(t, r.Open(ctx, row), crypto.ErrDecrypt, c)
 	}
-	row := textOf(t, conn, "select "+quoted(columns)+" from cards")[0]
+	row = textOf(t, conn, "select "+quoted(columns)+" from cards")[0]
 	row[slices.Index(columns, "note")] = []byte(secret)
 	err = r.Open(ctx, row)
 	require.ErrorContains(t, err, "column note (row key id): the value is no bytea in hex")

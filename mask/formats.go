@@ -298,9 +298,10 @@ func buildEmail(b *builder) {
 	case e.at != "keep":
 		p.Domain += "; those that differ in the case of the domain are one"
 	}
+	p.Fold = e.fold && e.at != "keep"
 	switch e.at {
 	case "hash":
-		p.MaxLen = 16 + 1 + 8 + len(".example")
+		p.MaxLen, p.Alphabet = 16+1+8+len(".example"), "[0-9a-z@.]"
 		p.Visible = []string{"which addresses are of one domain", equality}
 	case "map":
 		p.MaxLen = 16 + 1 + len(e.to)

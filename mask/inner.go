@@ -323,7 +323,7 @@ func (b *builder) container(domain string, visible string, types ...string) {
 	p := &b.rule.props
 	p.Domain, p.Types, p.SameLength, p.MaxLen, p.Alphabet = domain, types, false, 0, ""
 	p.Visible = append(slices.Clone(p.Visible), visible)
-	p.Nullable, p.Fallback = false, ""
+	p.Nullable, p.Fallback, p.Fold = false, "", false
 }
 
 // byPath completes the properties of a container whose parts have rules by path. Two

@@ -249,6 +249,9 @@ func TestProperties(t *testing.T) {
 			if p.Alphabet != "" {
 				require.Regexp(t, "^"+p.Alphabet+"*$", out, text)
 			}
+			if p.Fold {
+				require.Equal(t, out, apply(t, r, asciiUpper(value)), "%s of %q", text, value)
+			}
 			if p.Keyed && p.Hidden > 20 && !allocates[nameOf(text)] && (p.Bijective || p.Collisions(2) < 1e-4) {
 				require.NotEqual(t, out, apply(t, newRule(t, other, text), value), "%s of %q", text, value)
 			}
@@ -258,10 +261,21 @@ func TestProperties(t *testing.T) {
 		}
 		require.Zero(t, r.Fallbacks(), text)
 	}
+	require.True(t, newRule(t, fixed(), "email,case=fold").Properties().Fold)
+	require.False(t, newRule(t, fixed(), "email,at=keep,case=fold").Properties().Fold, "the domain is as it was")
 	token := newRule(t, fixed(), "token,len=16").Properties()
 	require.InDelta(t, 4.1e-13, token.Collisions(1e6), 1e-14)
 	require.Zero(t, token.Collisions(1))
 	require.Equal(t, 1.0, newRule(t, fixed(), "redact").Properties().Collisions(2))
+}
+
+func asciiUpper(s string) string {
+	return strings.Map(func(r rune) rune {
+		if 'a' <= r && r <= 'z' {
+			r -= 'a' - 'A'
+		}
+		return r
+	}, s)
 }
 
 // samples returns values that the rule can parse.

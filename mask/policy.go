@@ -243,6 +243,15 @@ func (t *Table) Skip() string { return t.spec.skip }
 // Subject returns the column that is the subject, or "".
 func (t *Table) Subject() string { return t.spec.subject }
 
+// Line returns the line of the policy on which the column stands, or the table itself
+// if the policy does not name such a column.
+func (t *Table) Line(column string) int {
+	if c, ok := t.spec.columns[column]; ok {
+		return c.line
+	}
+	return t.spec.line
+}
+
 // Columns returns the names of the columns in alphabetical order. The slice must not be
 // changed.
 func (t *Table) Columns() []string { return t.columns }

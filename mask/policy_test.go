@@ -102,6 +102,8 @@ func TestColumns(t *testing.T) {
 	require.NoError(t, err)
 	orders := tables["public.orders"]
 	require.NoError(t, orders.Check([]string{"total", "email"}))
+	require.Equal(t, 19, orders.Line("total"))
+	require.Equal(t, 16, orders.Line("phone"), "that of the table")
 	for _, columns := range [][]string{{"email", "total", "phone"}, {"email", "totals"}, {"email"}} {
 		require.Error(t, orders.Check(columns))
 		_, err := orders.Rows(columns)

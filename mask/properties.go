@@ -19,6 +19,10 @@ type Properties struct {
 	// results in the Domain. The shape that is the Fallback of other values
 	// may by chance be the result of one of the Domain.
 	Bijective bool
+	// Fold is whether values that differ only in the case of ASCII letters have
+	// equal results. If not, some may: in an e-mail address the case of the
+	// domain does not count.
+	Fold bool
 	// Domain says which values the rule can parse, and which spellings it takes
 	// for one value: these have equal results, or results that differ as they do.
 	Domain string
@@ -75,6 +79,7 @@ func (p Properties) join(q Properties) Properties {
 	p.Deterministic = p.Deterministic && q.Deterministic
 	p.Bijective = p.Bijective && q.Bijective
 	p.Hidden = min(p.Hidden, q.Hidden)
+	p.Fold = p.Fold && q.Fold
 	p.Reversible = p.Reversible && q.Reversible
 	p.SameLength = p.SameLength && q.SameLength
 	if p.MaxLen != 0 {

@@ -3,77 +3,97 @@ package pgxmask
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"github.com/jackc/pgx/v5"
 )
 
-// session makes the text of values and definitions the same whatever the settings of the
-// role and database are, and lets nobody's schema come before pg_catalog.
-const session = `set local search_path = pg_catalog, pg_temp;
-set local row_security = on;
-set local datestyle = 'ISO, MDY';
-set local intervalstyle = 'postgres';
-set local timezone = 'UTC';
-set local bytea_output = 'hex';
-set local extra_float_digits = 1;
-set local xmlbinary = 'base64';
-set local quote_all_identifiers = off;
-set local lc_monetary = 'C'`
-
 // catalogue is what the database knows of the selected schemas.
 type catalogue struct {
-	database  string
-	schemas   []schema
-	relations []*relation // by name
-	byOID     map[uint32]*relation
-	types     map[uint32]*pgType
+	database     string
+	largeObjects bool
+	standby      bool
+	schemas      []schema
+	relations    []*relation // by name
+	byOID        map[uint32]*relation
+	types        map[uint32]*pgType
+	foreignKeys  []*constraint
+	texts        []schemaText // by table
+	calls        []call
 }
 
 type schema struct {
+	OID   uint32
 	Name  string
 	Usage bool
 }
 
 // relation is what has columns: a table, a view and the like.
 type relation struct {
-	OID         uint32
-	Schema      string
-	Name        string
-	Kind        string // pg_class.relkind
-	IsPartition bool
-	Select      bool // the right to read it
-	Hidden      bool // row-level security is active for the reader
-	Tuples      float64
-	Pages       int32 // that Tuples is about
-	Bytes       int64 // of the main fork
-	Extension   string
-	Parents     []uint32 // that it inherits from, or is a partition of
+	OID            uint32
+	Schema         string
+	Name           string
+	Kind           string // pg_class.relkind
+	IsPartition    bool
+	Select         bool // the right to read it
+	Hidden         bool // row-level security is active for the reader
+	Tuples         float64
+	Pages          int32 // that Tuples is about
+	Size           int64 // of the main fork, in bytes
+	TotalSize      int64 // with TOAST
+	Extension      string
+	Parents        []uint32 // that it inherits from, or is a partition of
+	Strategy       string   // pg_partitioned_table.partstrat, or empty
+	HasDefault     bool     // there is a partition for all that belongs to no other
+	PartitionKey   []int16  // 0 for an expression
+	PartitionExprs []int16  // the columns of expressions
 
-	children []*relation
-	columns  []*attribute
+	children   []*relation
+	columns    []*attribute
+	checks     []*constraint
+	exclusions []*constraint
+	indexes    []*index
 }
 
 func (r *relation) title() string { return tableName(r.Schema, r.Name) }
 
-// attribute is a column.
-type attribute struct {
-	Relation  uint32
-	Number    int16
-	Name      string
-	Type      uint32
-	Modifier  int32
-	TypeText  string // as format_type has it
-	NotNull   bool
-	Generated string // pg_attribute.attgenerated
-	Width     int32  // the average of values, or 0
-
-	base        *pgType // under all domains
-	modifier    int32   // of base
-	domains     []*pgType
-	domainNever bool // a domain of it is NOT NULL
+// partitionColumns are those on which it depends where a row belongs.
+func (r *relation) partitionColumns() []int16 {
+	key := slices.DeleteFunc(slices.Clone(r.PartitionKey), func(n int16) bool { return n == 0 })
+	return append(key, r.PartitionExprs...)
 }
 
-func (a *attribute) neverNull() bool { return a.NotNull || a.domainNever }
+func (r *relation) column(number int16) *attribute {
+	for _, a := range r.columns {
+		if a.Number == number {
+			return a
+		}
+	}
+	return nil
+}
+
+// attribute is a column.
+type attribute struct {
+	Relation      uint32
+	Number        int16
+	Name          string
+	Type          uint32
+	Modifier      int32
+	TypeText      string // as format_type has it
+	NotNull       bool
+	Generated     string  // pg_attribute.attgenerated
+	Identity      string  // pg_attribute.attidentity
+	Deterministic bool    // values are equal only if their text is
+	Uses          []int16 // the columns of its default or generation expression
+
+	base     *pgType // under all domains
+	modifier int32   // of base
+	domains  []*pgType
+}
+
+func (a *attribute) neverNull() bool {
+	return a.NotNull || slices.ContainsFunc(a.domains, func(t *pgType) bool { return t.NotNull })
+}
 
 type pgType struct {
 	OID      uint32
@@ -85,63 +105,131 @@ type pgType struct {
 	Modifier int32
 	NotNull  bool
 	Element  uint32
+
+	checks []*constraint // of a domain
 }
 
-const (
-	selectSchemas = `select n.nspname::text, pg_catalog.has_schema_privilege(n.oid, 'usage')
-		from pg_catalog.pg_namespace n
-		where case when $1::text[] is null then n.nspname !~ '^pg_' and n.nspname <> 'information_schema' else n.nspname = any($1) end
-		order by n.nspname collate "C"`
-	selectRelations = `select c.oid, n.nspname::text, c.relname::text, c.relkind::text, c.relispartition,
-		pg_catalog.has_table_privilege(c.oid, 'select'), pg_catalog.row_security_active(c.oid),
-		c.reltuples::float8, c.relpages, case when c.relkind in ('r', 'm') then pg_catalog.pg_relation_size(c.oid) else 0 end,
-		coalesce((select e.extname::text from pg_catalog.pg_depend d join pg_catalog.pg_extension e on e.oid = d.refobjid
-			where d.classid = 'pg_catalog.pg_class'::regclass and d.objid = c.oid and d.deptype = 'e'
-			and d.refclassid = 'pg_catalog.pg_extension'::regclass limit 1), ''),
-		array(select i.inhparent from pg_catalog.pg_inherits i where i.inhrelid = c.oid order by i.inhseqno)
-		from pg_catalog.pg_class c
-		join pg_catalog.pg_namespace n on n.oid = c.relnamespace
-		where n.nspname = any($1) and c.relkind in ('r', 'p', 'v', 'm', 'f') and c.relpersistence <> 't'
-		order by n.nspname collate "C", c.relname collate "C"`
-	selectAttributes = `select a.attrelid, a.attnum, a.attname::text, a.atttypid, a.atttypmod,
-		pg_catalog.format_type(a.atttypid, a.atttypmod), a.attnotnull, a.attgenerated::text,
-		0::int4
-		from pg_catalog.pg_attribute a
-		join pg_catalog.pg_class c on c.oid = a.attrelid
-		join pg_catalog.pg_namespace n on n.oid = c.relnamespace
-		where n.nspname = any($1) and c.relkind in ('r', 'p', 'v', 'm', 'f') and c.relpersistence <> 't'
-		and a.attnum > 0 and not a.attisdropped
-		order by a.attrelid, a.attnum`
-	selectTypes = `select t.oid, n.nspname::text, t.typname::text, t.typtype::text, t.typcategory::text,
-		t.typbasetype, t.typtypmod, t.typnotnull, t.typelem
-		from pg_catalog.pg_type t join pg_catalog.pg_namespace n on n.oid = t.typnamespace`
-)
+// constraint is a CHECK, a foreign key or an exclusion constraint.
+type constraint struct {
+	OID           uint32
+	Name          string
+	Kind          string // pg_constraint.contype
+	Relation      uint32
+	Domain        uint32
+	Target        uint32
+	Columns       []int16
+	TargetColumns []int16
+	Match         string // pg_constraint.confmatchtype
+	Validated     bool
+	Inherited     bool // it is that of a parent
+	Operators     []string
+	Definition    string
+}
+
+// index is one that is unique or of an exclusion constraint.
+type index struct {
+	OID              uint32
+	Relation         uint32
+	Name             string
+	Primary          bool
+	Unique           bool
+	Exclusion        bool
+	Columns          []int16 // of its key, 0 for an expression
+	ExprColumns      []int16
+	PredicateColumns []int16
+	Predicate        string
+	Parts            []string // each column of the key, as SQL
+	NullsNotDistinct bool
+	Inherited        bool // it is that of the root
+	Constraint       bool // it is that of a constraint
+	Definition       string
+}
+
+func (x *index) title() string {
+	switch {
+	case x.Primary:
+		return "primary key " + quotePart(x.Name)
+	case x.Constraint:
+		return "unique constraint " + quotePart(x.Name)
+	}
+	return "unique index " + quotePart(x.Name)
+}
+
+// call is a function that a constraint, or a generated column of a relation, calls.
+type call struct {
+	Constraint bool
+	OID        uint32
+	Function   string
+	Owner      string
+}
+
+// schemaText is a piece of the schema.
+type schemaText struct {
+	Kind   string
+	Schema string
+	Table  string // or empty
+	Column string // or empty
+	Object string // or empty
+	Text   string
+	Prose  bool // all of it may be values, and not only its literals
+}
+
+// title names it: "default of public.t.c", "comment on public.t (index x)".
+func (t schemaText) title() string {
+	where := quotePart(t.Schema)
+	if t.Table != "" {
+		where = tableName(t.Schema, t.Table)
+	}
+	if t.Column != "" {
+		where += "." + quotePart(t.Column)
+	}
+	if t.Object != "" {
+		where += " " + quotePart(t.Object)
+	}
+	return t.Kind + " " + where
+}
 
 // readCatalogue reads what there is in the named schemas, or in all.
-func readCatalogue(ctx context.Context, tx pgx.Tx, schemas []string) (*catalogue, error) {
+func readCatalogue(ctx context.Context, tx pgx.Tx, names []string) (*catalogue, error) {
 	c := &catalogue{byOID: map[uint32]*relation{}, types: map[uint32]*pgType{}}
-	if err := tx.QueryRow(ctx, `select pg_catalog.current_database()::text`).Scan(&c.database); err != nil {
+	if err := tx.QueryRow(ctx, selectDatabase).Scan(&c.database, &c.largeObjects, &c.standby); err != nil {
 		return nil, err
 	}
 	var err error
-	if c.schemas, err = collect(ctx, tx, selectSchemas, pgx.RowToStructByPos[schema], schemas); err != nil {
+	if c.schemas, err = collect[schema](ctx, tx, selectSchemas, names); err != nil {
 		return nil, err
 	}
-	names := make([]string, len(c.schemas))
-	for i, s := range c.schemas {
-		names[i] = s.Name
+	names = []string{}
+	for _, s := range c.schemas {
+		names = append(names, s.Name)
 	}
-	types, err := collect(ctx, tx, selectTypes, pgx.RowToAddrOfStructByPos[pgType])
-	if err != nil {
+	for _, read := range []func(context.Context, pgx.Tx, []string) error{
+		c.readTypes, c.readRelations, c.readAttributes, c.readConstraints, c.readIndexes,
+	} {
+		if err := read(ctx, tx, names); err != nil {
+			return nil, err
+		}
+	}
+	if c.calls, err = collect[call](ctx, tx, selectCalls); err != nil {
 		return nil, err
 	}
-	for _, t := range types {
-		c.types[t.OID] = t
+	c.texts, err = collect[schemaText](ctx, tx, selectTexts, names)
+	return c, err
+}
+
+func (c *catalogue) readTypes(ctx context.Context, tx pgx.Tx, _ []string) error {
+	types, err := collect[pgType](ctx, tx, selectTypes)
+	for i := range types {
+		c.types[types[i].OID] = &types[i]
 	}
-	if c.relations, err = collect(ctx, tx, selectRelations, pgx.RowToAddrOfStructByPos[relation], names); err != nil {
-		return nil, err
-	}
-	for _, r := range c.relations {
+	return err
+}
+
+func (c *catalogue) readRelations(ctx context.Context, tx pgx.Tx, names []string) error {
+	relations, err := collect[relation](ctx, tx, selectRelations, names)
+	for i := range relations {
+		r := &relations[i]
+		c.relations = append(c.relations, r)
 		c.byOID[r.OID] = r
 	}
 	for _, r := range c.relations {
@@ -151,25 +239,29 @@ func readCatalogue(ctx context.Context, tx pgx.Tx, schemas []string) (*catalogue
 			}
 		}
 	}
-	attributes, err := collect(ctx, tx, selectAttributes, pgx.RowToAddrOfStructByPos[attribute], names)
+	return err
+}
+
+func (c *catalogue) readAttributes(ctx context.Context, tx pgx.Tx, names []string) error {
+	attributes, err := collect[attribute](ctx, tx, selectAttributes, names)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	for _, a := range attributes {
+	for i := range attributes {
+		a := &attributes[i]
 		if err := c.resolve(a); err != nil {
-			return nil, err
+			return err
 		}
 		r := c.byOID[a.Relation]
 		r.columns = append(r.columns, a)
 	}
-	return c, nil
+	return nil
 }
 
 // resolve finds the type under the domains of a column.
 func (c *catalogue) resolve(a *attribute) error {
 	a.modifier = a.Modifier
-	oid := a.Type
-	for {
+	for oid := a.Type; ; {
 		t := c.types[oid]
 		switch {
 		case t == nil:
@@ -179,24 +271,58 @@ func (c *catalogue) resolve(a *attribute) error {
 			return nil
 		}
 		a.domains = append(a.domains, t)
-		a.domainNever = a.domainNever || t.NotNull
 		a.modifier, oid = t.Modifier, t.Base
 	}
 }
 
-func collect[E any](ctx context.Context, tx pgx.Tx, sql string, f pgx.RowToFunc[E], args ...any) ([]E, error) {
+func (c *catalogue) readConstraints(ctx context.Context, tx pgx.Tx, names []string) error {
+	constraints, err := collect[constraint](ctx, tx, selectConstraints, names)
+	for i := range constraints {
+		k := &constraints[i]
+		r := c.byOID[k.Relation]
+		switch {
+		case k.Domain != 0:
+			t := c.types[k.Domain]
+			t.checks = append(t.checks, k)
+		case k.Inherited:
+		case k.Kind == "f":
+			c.foreignKeys = append(c.foreignKeys, k)
+		case k.Kind == "c":
+			r.checks = append(r.checks, k)
+		case k.Kind == "x":
+			r.exclusions = append(r.exclusions, k)
+		}
+	}
+	return err
+}
+
+func (c *catalogue) readIndexes(ctx context.Context, tx pgx.Tx, names []string) error {
+	indexes, err := collect[index](ctx, tx, selectIndexes, names)
+	for i := range indexes {
+		if x := &indexes[i]; !x.Inherited {
+			r := c.byOID[x.Relation]
+			r.indexes = append(r.indexes, x)
+		}
+	}
+	return err
+}
+
+// collect reads rows into structs, whose exported fields are the columns.
+func collect[E any](ctx context.Context, tx pgx.Tx, sql string, args ...any) ([]E, error) {
 	rows, err := tx.Query(ctx, sql, args...)
 	if err != nil {
 		return nil, err
 	}
-	return pgx.CollectRows(rows, f)
+	return pgx.CollectRows(rows, pgx.RowToStructByPos[E])
 }
 
 // minTuple is the least size in bytes of a row in a page of a heap: its header, which
 // is a multiple of 8 long, and the pointer to it.
 const minTuple = 24 + 4
 
-const pageSize = 8192 // of all builds but rare ones; a chunk by ctid uses pages, not bytes
+// pageSize is that of PostgreSQL, in bytes. Few builds have another one; for them
+// the numbers of pages, which are estimates everywhere, are off by a factor.
+const pageSize = 8192
 
 // rows estimates as PostgreSQL's planner does: by the density at the last ANALYZE. If
 // there was none it is the most that fits the pages.
@@ -208,7 +334,7 @@ func (r *relation) rows() float64 {
 	return pages * (pageSize / minTuple)
 }
 
-func (r *relation) pages() int64 { return r.Bytes / pageSize }
+func (r *relation) pages() int64 { return r.Size / pageSize }
 
 // leaves returns the tables that hold the rows: itself, or its partitions, and theirs.
 func (r *relation) leaves() []*relation {

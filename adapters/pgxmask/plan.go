@@ -200,7 +200,7 @@ func (p *planner) table(r *relation, m *mask.Table) {
 	for _, l := range r.leaves() {
 		t.rows += l.rows()
 		t.pages += l.pages()
-		t.bytes += l.Bytes
+		t.bytes += l.TotalSize
 		if r.Kind == "p" {
 			t.leaves = append(t.leaves, leaf{l.Schema, l.Name, l.pages()})
 		}

@@ -3,6 +3,7 @@ package pgxmask
 import (
 	"context"
 	"fmt"
+	"math"
 	"slices"
 
 	"github.com/jackc/pgx/v5"
@@ -12,7 +13,6 @@ import (
 type catalogue struct {
 	database     string
 	largeObjects bool
-	standby      bool
 	schemas      []schema
 	relations    []*relation // by name
 	byOID        map[uint32]*relation
@@ -43,6 +43,8 @@ type relation struct {
 	TotalSize      int64 // with TOAST
 	Extension      string
 	Parents        []uint32 // that it inherits from, or is a partition of
+	Children       int64    // that inherit from it, or are its partitions, in any schema
+	Bound          string   // of a partition
 	Strategy       string   // pg_partitioned_table.partstrat, or empty
 	HasDefault     bool     // there is a partition for all that belongs to no other
 	PartitionKey   []int16  // 0 for an expression
@@ -63,6 +65,22 @@ func (r *relation) partitionColumns() []int16 {
 	return append(key, r.PartitionExprs...)
 }
 
+// complete reports whether the partitions take every row whatever its key: a default
+// one, or hash partitions of which none is missing.
+func (r *relation) complete() bool {
+	if r.HasDefault {
+		return true
+	}
+	share := 0.0
+	for _, child := range r.children {
+		var modulus, remainder int
+		if _, err := fmt.Sscanf(child.Bound, "FOR VALUES WITH (modulus %d, remainder %d)", &modulus, &remainder); err == nil {
+			share += 1 / float64(modulus)
+		}
+	}
+	return math.Abs(share-1) < 1e-9
+}
+
 func (r *relation) column(number int16) *attribute {
 	for _, a := range r.columns {
 		if a.Number == number {
@@ -70,6 +88,12 @@ func (r *relation) column(number int16) *attribute {
 		}
 	}
 	return nil
+}
+
+// attribute returns the column of that name, which is there.
+func (r *relation) attribute(name string) *attribute {
+	i := slices.IndexFunc(r.columns, func(a *attribute) bool { return a.Name == name })
+	return r.columns[i]
 }
 
 // attribute is a column.
@@ -192,7 +216,7 @@ func (t schemaText) title() string {
 // readCatalogue reads what there is in the named schemas, or in all.
 func readCatalogue(ctx context.Context, tx pgx.Tx, names []string) (*catalogue, error) {
 	c := &catalogue{byOID: map[uint32]*relation{}, types: map[uint32]*pgType{}}
-	if err := tx.QueryRow(ctx, selectDatabase).Scan(&c.database, &c.largeObjects, &c.standby); err != nil {
+	if err := tx.QueryRow(ctx, selectDatabase).Scan(&c.database, &c.largeObjects); err != nil {
 		return nil, err
 	}
 	var err error

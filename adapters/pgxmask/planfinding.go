@@ -21,6 +21,8 @@ const (
 	Rights Kind = "rights"
 	// A rule whose results the column's type can not hold.
 	Type Kind = "type"
+	// Sampled values that a rule refuses, or whose results the type does.
+	Values Kind = "values"
 	// Results that may be longer than the column's type allows.
 	Length Kind = "length"
 	// NULL, where a column or its domain has none.
@@ -81,10 +83,21 @@ func (f *Finding) Where() string {
 	return where
 }
 
-// findings collects them.
-type findings []*Finding
+// Warning is what somebody should look at. It stops no plan, and holds no value of a row.
+type Warning struct {
+	Table  string // as in a policy
+	Column string // or empty
+	Reason string
+}
 
-func (f *findings) add(one *Finding) { *f = append(*f, one) }
+func (w Warning) String() string {
+	if w.Column == "" {
+		return w.Table + ": " + w.Reason
+	}
+	return w.Table + "." + quotePart(w.Column) + ": " + w.Reason
+}
+
+type findings []*Finding
 
 // err joins all, in the order of tables.
 func (f findings) err() error {

@@ -1,6 +1,11 @@
 package pgxmask
 
-import "strings"
+import (
+	"regexp"
+	"strings"
+
+	"github.com/jackc/pgx/v5"
+)
 
 // tableName returns what a policy calls a table: schema.name, where a part with a dot or
 // a quote, or without a character, is in double quotes as in SQL. There is no folding of
@@ -47,3 +52,10 @@ func cutPart(text string) (part, rest string, ok bool) {
 		part, rest = part+`"`, after[1:]
 	}
 }
+
+// isIdentifier reports whether SQL that PostgreSQL wrote is that name and no more.
+func isIdentifier(sql, name string) bool {
+	return sql == name && plainIdentifier.MatchString(name) || sql == pgx.Identifier{name}.Sanitize()
+}
+
+var plainIdentifier = regexp.MustCompile(`^[a-z_][a-z0-9_]*$`)

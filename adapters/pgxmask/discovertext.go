@@ -29,7 +29,8 @@ var (
 func newTextSearch(texts []schemaText) *textSearch {
 	s := &textSearch{texts: texts, words: map[string][]textPlace{}}
 	for i, t := range texts {
-		text, literals := strings.ToLower(t.Text), [][]int{{0, len(t.Text)}}
+		text := strings.ToLower(t.Text)
+		literals := [][]int{{0, len(text)}}
 		if !t.Prose {
 			text, literals = literalsOf(text)
 		}

@@ -476,3 +476,7 @@ func (p *planner) checkLargeObjects() {
 	}
 	p.report(f)
 }
+
+// Warnings returns what somebody should look at before the run, by table: columns that
+// are kept and look like personal data, and values that rules can not parse.
+func (p *Plan) Warnings() []Warning { return slices.Clone(p.warnings) }

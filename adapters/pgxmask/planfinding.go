@@ -70,15 +70,14 @@ func (f *Finding) Error() string {
 	return b.String()
 }
 
-// Where names what the finding is about: table.column, with the constraint or other
-// object in parentheses.
+// Where names what the finding is about: table.column (constraint or other object).
 func (f *Finding) Where() string {
 	where := cmp.Or(f.Table, "the database")
 	if f.Column != "" {
 		where += "." + quotePart(f.Column)
 	}
 	if f.Object != "" {
-		where += " (" + string(f.Kind) + " " + f.Object + ")"
+		where += " (" + f.Object + ")"
 	}
 	return where
 }

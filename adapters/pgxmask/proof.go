@@ -13,6 +13,9 @@ import (
 // bijective may stand on a unique column.
 const maxCollision = 1e-9
 
+// minRows is how many rows a table is taken to have at least: it may grow until the run.
+const minRows = 1000
+
 // prove shows from the rules' properties that what the database demands of a table
 // holds in its copy. CHECKs are left for the trial.
 func (p *planner) prove(t *table) {
@@ -41,7 +44,7 @@ func (p *planner) proveColumn(t *table, c *column) {
 	a := t.relation.attribute(c.name)
 	props := c.rule.Properties()
 	if !holds(props.Types, p.typeName(a)) {
-		p.add(t.finding(Type, c.name, "", fmt.Sprintf("rule %s makes %s, and the column is %s", c.rule, strings.Join(props.Types, ", "), c.typ), "take another rule"))
+		p.add(t.finding(Type, c.name, "", fmt.Sprintf("rule %s makes %s, and the column is %s", c.rule, strings.Join(props.Types, ", "), c.typ), rulesFor(a, p.typeName(a))))
 		return
 	}
 	if reason := tooLong(c.rule, a); reason != "" {
@@ -61,6 +64,27 @@ func (p *planner) proveColumn(t *table, c *column) {
 	}
 }
 
+// rulesFor suggests rules for a type.
+func rulesFor(a *attribute, typeName string) string {
+	rules := map[string]string{"S": "email, name, shape or token", "N": "int, noise, round or bucket", "D": "date or date-round", "I": "ip", "A": "array"}[a.base.Category]
+	switch {
+	case typeName == anotherType || typeName == "oid":
+		rules = ""
+	case strings.HasPrefix(typeName, "json"):
+		rules = "json"
+	case strings.HasPrefix(typeName, "macaddr"):
+		rules = "mac"
+	case typeName == "uuid" || typeName == "hstore":
+		rules = typeName
+	}
+	if rules == "" {
+		return "take null, keep it with a reason, or leave the table out"
+	}
+	return "take " + rules
+}
+
+const anotherType = "another" // which no rule names
+
 // typeName returns the name of a column's type as rules have it, or what no rule has.
 func (p *planner) typeName(a *attribute) string {
 	t, array := a.base, ""
@@ -70,7 +94,7 @@ func (p *planner) typeName(a *attribute) string {
 	// Anybody can name a type text.
 	extension := t.Kind == "b" && (t.Name == "citext" || t.Name == "hstore")
 	if t.Schema != "pg_catalog" && !extension {
-		return "another"
+		return anotherType
 	}
 	return t.Name + array
 }
@@ -247,7 +271,7 @@ func (p *planner) uniqueness(t *table, r *relation, x *index) (f *Finding, how s
 		case ruleName(k.rule) == "null" && !x.NullsNotDistinct:
 			return nil, quotePart(k.name) + " is NULL everywhere, which no UNIQUE compares"
 		}
-		reason, suggestion, how := injective(k, x, t.rows)
+		reason, suggestion, how := injective(k, x, max(t.rows, minRows))
 		if reason != "" {
 			return fail(k.name, reason, suggestion)
 		}
@@ -358,7 +382,7 @@ func (p *planner) exclusion(t *table, r *relation, x *index) (f *Finding, how st
 			f.Column, f.Reason = k.name, "it is masked, and compared by more than ="
 			return f, ""
 		}
-		reason, suggestion, how := injective(k, x, t.rows)
+		reason, suggestion, how := injective(k, x, max(t.rows, minRows))
 		if reason != "" {
 			f.Column, f.Reason, f.Suggestion = k.name, reason, suggestion
 			return f, ""

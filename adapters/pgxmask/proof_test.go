@@ -149,7 +149,7 @@ func TestObjects(t *testing.T) {
 				`public.f: it is a partition that is a foreign table, of which no rows are copied; leave the whole table out`,
 			}},
 		{name: "generated columns", ddl: `create table t (id int generated always as identity, b text, u text generated always as (upper(b)) stored)`,
-			policy: columns(`"b": "shape", "u": "shape"`),,
+			policy: columns(`"b": "shape", "u": "shape"`),
 			want: []string{
 				`policy line 1: public.t.u: it is a generated column, which the copy computes again; leave it out of the policy`,
 			}},
@@ -179,7 +179,7 @@ func TestColumns(t *testing.T) {
 				create schema x; create type x.text as enum ('a');
 				create table t (id int, a int, b bytea, e e, c c, r int4range, m int4multirange, v e[], f x.text, ok1 citext, ok2 d, ok3 text[], ok4 d[], o oid, x xml, ts tsvector, bit bit(3))`,
 			policy: columns(`"a": "email", "b": "shape", "e": "shape", "c": "shape", "r": "shape", "m": "shape", "v": {"rule": "array", "of": "shape"}, "f": "shape", "ok1": "email", "ok2": "email",
-				"ok3": {"rule": "array", "of": "shape"}, "ok4": {"rule": "array", "of": "shape"}, "o": "int", "x": "shape", "ts": "text", "bit": "redact"`),,
+				"ok3": {"rule": "array", "of": "shape"}, "ok4": {"rule": "array", "of": "shape"}, "o": "int", "x": "shape", "ts": "text", "bit": "redact"`),
 			want: []string{
 				`policy line 1: public.t.a: rule email makes text, varchar, bpchar, citext, and the column is integer; take int, noise, round or bucket`,
 				`policy line 1: public.t.b: rule shape makes text, varchar, bpchar, citext, and the column is bytea; take null, keep it with a reason, or leave the table out`,

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"strings"
 
 	"github.com/jackc/pgx/v5"
 )
@@ -198,12 +199,17 @@ type schemaText struct {
 	Prose  bool // all of it may be values, and not only its literals
 }
 
-// title names it: "default of public.t.c", "comment on public.t (index x)".
+// title names it: "default public.t.c", "check public.t positive", "enum public.mood".
 func (t schemaText) title() string {
-	where := quotePart(t.Schema)
-	if t.Table != "" {
-		where = tableName(t.Schema, t.Table)
+	switch {
+	case strings.HasPrefix(t.Object, t.Kind+" "): // a function, with its schema
+		return t.Object
+	case t.Table == "" && t.Object == "":
+		return t.Kind + " " + quotePart(t.Schema)
+	case t.Table == "":
+		return t.Kind + " " + tableName(t.Schema, t.Object)
 	}
+	where := tableName(t.Schema, t.Table)
 	if t.Column != "" {
 		where += "." + quotePart(t.Column)
 	}

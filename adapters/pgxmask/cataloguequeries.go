@@ -110,7 +110,7 @@ const (
 		join pg_catalog.pg_roles r on r.oid = p.proowner
 		where not r.rolsuper and r.rolname <> current_user
 		and not exists` + byExtension + `p.oid and e.classid = 'pg_catalog.pg_proc'::regclass)
-		order by 1, 2, 3`
+		order by 3, 1, 2`
 
 	// selectTexts has the text of the schema that may hold values. Prose is text all
 	// of which may be one; of the others it is the literals.
@@ -151,37 +151,37 @@ const (
 		left join pg_catalog.pg_attribute a on a.attrelid = c.oid and a.attnum = d.objsubid and d.objsubid > 0
 		where d.classoid = 'pg_catalog.pg_class'::regclass
 		union all
-		select 'comment', c.nspname, c.relname, '', k.conname, d.description, true
+		select 'comment constraint', c.nspname, c.relname, '', k.conname, d.description, true
 		from pg_catalog.pg_description d join pg_catalog.pg_constraint k on k.oid = d.objoid join c on c.oid = k.conrelid
 		where d.classoid = 'pg_catalog.pg_constraint'::regclass
 		union all
-		select 'comment', c.nspname, c.relname, '', x.relname, d.description, true
+		select 'comment index', c.nspname, c.relname, '', x.relname, d.description, true
 		from pg_catalog.pg_description d join pg_catalog.pg_index i on i.indexrelid = d.objoid
 		join pg_catalog.pg_class x on x.oid = i.indexrelid join c on c.oid = i.indrelid
 		where d.classoid = 'pg_catalog.pg_class'::regclass
 		union all
-		select 'comment', c.nspname, c.relname, '', t.tgname, d.description, true
+		select 'comment trigger', c.nspname, c.relname, '', t.tgname, d.description, true
 		from pg_catalog.pg_description d join pg_catalog.pg_trigger t on t.oid = d.objoid join c on c.oid = t.tgrelid
 		where d.classoid = 'pg_catalog.pg_trigger'::regclass
 		union all
-		select 'comment', c.nspname, c.relname, '', l.polname, d.description, true
+		select 'comment policy', c.nspname, c.relname, '', l.polname, d.description, true
 		from pg_catalog.pg_description d join pg_catalog.pg_policy l on l.oid = d.objoid join c on c.oid = l.polrelid
 		where d.classoid = 'pg_catalog.pg_policy'::regclass
 		union all
-		select 'comment', n.nspname, '', '', '', d.description, true
+		select 'comment schema', n.nspname, '', '', '', d.description, true
 		from pg_catalog.pg_description d join pg_catalog.pg_namespace n on n.oid = d.objoid
 		where d.classoid = 'pg_catalog.pg_namespace'::regclass and n.nspname = any($1)
 		union all
-		select 'comment', n.nspname, '', '', s.relname, d.description, true
+		select 'comment relation', n.nspname, '', '', s.relname, d.description, true
 		from pg_catalog.pg_description d join pg_catalog.pg_class s on s.oid = d.objoid join pg_catalog.pg_namespace n on n.oid = s.relnamespace
 		where d.classoid = 'pg_catalog.pg_class'::regclass and s.relkind in ('S', 'c') and n.nspname = any($1)
 		union all
-		select 'comment', n.nspname, '', '', t.typname, d.description, true
+		select 'comment type', n.nspname, '', '', t.typname, d.description, true
 		from pg_catalog.pg_description d join pg_catalog.pg_type t on t.oid = d.objoid join pg_catalog.pg_namespace n on n.oid = t.typnamespace
 		where d.classoid = 'pg_catalog.pg_type'::regclass and n.nspname = any($1)
 		and not exists` + byExtension + `t.oid and e.classid = 'pg_catalog.pg_type'::regclass)
 		union all
-		select 'comment', n.nspname, '', '', t.typname || ' ' || k.conname, d.description, true
+		select 'comment domain constraint', n.nspname, '', '', t.typname || ' ' || k.conname, d.description, true
 		from pg_catalog.pg_description d join pg_catalog.pg_constraint k on k.oid = d.objoid
 		join pg_catalog.pg_type t on t.oid = k.contypid join pg_catalog.pg_namespace n on n.oid = t.typnamespace
 		where d.classoid = 'pg_catalog.pg_constraint'::regclass and n.nspname = any($1)
@@ -199,12 +199,12 @@ const (
 		where t.typtype = 'd' and n.nspname = any($1)
 		and not exists` + byExtension + `t.oid and e.classid = 'pg_catalog.pg_type'::regclass)
 		union all
-		select 'function', n.nspname, '', '', p.oid::pg_catalog.regprocedure::text, pg_catalog.pg_get_functiondef(p.oid), false
+		select 'function', n.nspname, '', '', 'function ' || p.oid::pg_catalog.regprocedure::text, pg_catalog.pg_get_functiondef(p.oid), false
 		from pg_catalog.pg_proc p join pg_catalog.pg_namespace n on n.oid = p.pronamespace
 		where p.prokind in ('f', 'p') and n.nspname = any($1)
 		and not exists` + byExtension + `p.oid and e.classid = 'pg_catalog.pg_proc'::regclass)
 		union all
-		select 'comment', n.nspname, '', '', p.oid::pg_catalog.regprocedure::text, d.description, true
+		select 'comment function', n.nspname, '', '', 'comment function ' || p.oid::pg_catalog.regprocedure::text, d.description, true
 		from pg_catalog.pg_description d join pg_catalog.pg_proc p on p.oid = d.objoid join pg_catalog.pg_namespace n on n.oid = p.pronamespace
 		where d.classoid = 'pg_catalog.pg_proc'::regclass and n.nspname = any($1)
 		and not exists` + byExtension + `p.oid and e.classid = 'pg_catalog.pg_proc'::regclass)

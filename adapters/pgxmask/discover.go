@@ -56,12 +56,12 @@ var (
 func (p *planner) discover(t *table, s *sample) {
 	for i, c := range t.columns {
 		a := t.relation.attribute(c.name)
-		if c.rule != nil || a.base.Name == "bytea" || a.base.Name == "uuid" || a.base.Name == "bool" {
+		if c.rule != nil {
 			continue
 		}
 		var sampled []string
 		for _, row := range s.rows {
-			if len(row[i]) > 0 {
+			if len(row[i]) > 0 && !slices.Contains([]string{"bytea", "uuid", "bool"}, a.base.Name) {
 				sampled = append(sampled, string(row[i]))
 			}
 		}

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 
 	"github.com/jackc/pgx/v5"
 
@@ -224,6 +225,9 @@ func (p *planner) run(ctx context.Context, db DB, masks, trial map[string]*mask.
 		return fmt.Errorf("pgxmask: plan: %w", err)
 	}
 	p.checkAccepted()
+	slices.SortStableFunc(p.plan.warnings, func(a, b Warning) int {
+		return cmp.Or(strings.Compare(a.Table, b.Table), strings.Compare(a.Column, b.Column))
+	})
 	return p.findings.err()
 }
 

@@ -47,13 +47,13 @@ func (p *planner) proveColumn(t *table, c *column) {
 		p.add(t.finding(Type, c.name, "", fmt.Sprintf("rule %s makes %s, and the column is %s", c.rule, strings.Join(props.Types, ", "), c.typ), rulesFor(a, p.typeName(a))))
 		return
 	}
+	_, limited := lengthLimit(a)
 	if reason := tooLong(c.rule, a); reason != "" {
 		p.report(t.finding(Length, c.name, "", reason, "take a shorter rule, or one that keeps the length"))
-	} else if _, ok := lengthLimit(a); ok {
-		p.proven(t, quotePart(c.name)+" "+c.typ, "no result is longer")
-	}
-	if slices.Contains(unboundedRules, ruleName(c.rule)) {
+	} else if slices.Contains(unboundedRules, ruleName(c.rule)) {
 		p.warn(t, c.name, fmt.Sprintf("rule %s may lead beyond the ends of %s for values that are near them", c.rule, c.typ))
+	} else if limited {
+		p.proven(t, quotePart(c.name)+" "+c.typ, "no result is longer")
 	}
 	switch {
 	case !c.notNull:

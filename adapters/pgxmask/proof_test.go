@@ -1,6 +1,7 @@
 package pgxmask
 
 import (
+	"fmt"
 	"strconv"
 	"strings"
 	"testing"
@@ -51,6 +52,7 @@ func (c planCase) run(t *testing.T) *Plan {
 		}
 	}
 	require.Equal(t, c.want, got)
+	require.NotContains(t, fmt.Sprintf("%v %#v", err, err), secret)
 	if err != nil {
 		require.Nil(t, p)
 		return nil
@@ -63,8 +65,15 @@ func (c planCase) run(t *testing.T) *Plan {
 		warned = append(warned, w.String())
 	}
 	require.Equal(t, c.warned, warned)
+	require.NotContains(t, fmt.Sprint(p.Warnings(), string(p.Lock())), secret)
+	changes, err := p.Changes(p.Lock())
+	require.NoError(t, err)
+	require.Empty(t, changes)
 	return p
 }
+
+// secret is in values that no error, warning or lock may have.
+const secret = "zeppelin"
 
 func (p *Plan) proofLines() (all []string) {
 	for _, x := range p.proofs {

@@ -321,7 +321,7 @@ func (x *trial) run(ctx context.Context) error {
 		case failure == nil:
 			return nil
 		case failure.Code == checkViolation && failure.DataTypeName == "" && failure.ConstraintName != "":
-			x.fail("", Check, failure.ConstraintName, fmt.Sprintf("it fails for the masked values of %d sampled rows, or some of them", len(x.sample.masked)))
+			x.fail("", Check, failure.ConstraintName, fmt.Sprintf("it fails for masked rows, of which %d were tried", len(x.sample.masked)))
 			if err := drop(failure.ConstraintName); err != nil {
 				return err
 			}

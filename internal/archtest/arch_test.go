@@ -39,6 +39,7 @@ var mayImport = []struct{ from, to string }{
 	{"mask/...", "mask keyring token/ff1"},
 	{"adapters/pgxstore", "crypto token mask keyring"},
 	{"adapters/pgxfield", "adapters/pgxstore crypto token mask keyring"},
+	{"adapters/pgxmask", "adapters/pgxstore adapters/pgxfield crypto token mask keyring"},
 	{"adapters/sqlfield", "adapters/pgxstore adapters/pgxfield crypto token mask keyring"},
 	{"adapters/slogfield", "adapters/pgxstore adapters/pgxfield adapters/sqlfield crypto token mask keyring"},
 }
@@ -88,6 +89,8 @@ func TestCheck(t *testing.T) {
 		{"adapters/pgxstore", "pgxstore", module + "/adapters/pgxfield", false},
 		{"adapters/pgxfield", "pgxfield", module + "/adapters/pgxstore", true},
 		{"adapters/pgxfield", "pgxfield", "github.com/jackc/pgx/v5", true},
+		{"adapters/pgxmask", "pgxmask", module + "/mask", true},
+		{"adapters/pgxmask", "pgxmask", module + "/mask/maskyaml", false},
 		{"internal/pae", "pae", module + "/keyring", false},
 		{"internal/pae", "pae", module + "/token/ff1", false},
 		{"internal/fpe", "fpe", module + "/token/ff1", true},

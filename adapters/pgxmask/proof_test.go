@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/stretchr/testify/require"
 
 	"github.com/sealfield/sealfield/keyring/keyringtest"
@@ -32,8 +33,19 @@ func accept(kind Kind, table, object string) func(*Config) {
 	return func(c *Config) { c.Accept = append(c.Accept, Accepted{kind, table, object, "it is known"}) }
 }
 
-func (c planCase) run(t *testing.T) *Plan {
-	conn := connect(t)
+// reset makes a database as it was when it was new.
+const reset = `do $$ declare s text; begin
+	for s in select nspname from pg_namespace where nspname !~ '^pg_' and nspname <> 'information_schema' loop
+		execute format('drop schema %I cascade', s);
+	end loop;
+	for s in select fdwname from pg_foreign_data_wrapper loop
+		execute format('drop foreign data wrapper %I cascade', s);
+	end loop;
+	perform lo_unlink(oid) from pg_largeobject_metadata;
+end $$; create schema public; comment on schema public is 'standard public schema'`
+
+func (c planCase) run(t *testing.T, conn *pgx.Conn) {
+	run(t, conn, reset)
 	if v := conn.PgConn().ParameterStatus("server_version"); c.since > 0 {
 		if major, _, _ := strings.Cut(v, "."); len(major) < 2 || major < strconv.Itoa(c.since) {
 			t.Skipf("SKIPPED: PostgreSQL %s does not know this", v)
@@ -55,7 +67,7 @@ func (c planCase) run(t *testing.T) *Plan {
 	require.NotContains(t, fmt.Sprintf("%v %#v", err, err), secret)
 	if err != nil {
 		require.Nil(t, p)
-		return nil
+		return
 	}
 	for _, want := range c.proven {
 		require.Contains(t, p.proofLines(), want)
@@ -69,7 +81,6 @@ func (c planCase) run(t *testing.T) *Plan {
 	changes, err := p.Changes(p.Lock())
 	require.NoError(t, err)
 	require.Empty(t, changes)
-	return p
 }
 
 // secret is in values that no error, warning or lock may have.
@@ -83,8 +94,9 @@ func (p *Plan) proofLines() (all []string) {
 }
 
 func testCases(t *testing.T, cases []planCase) {
+	conn := connect(t)
 	for _, c := range cases {
-		t.Run(c.name, func(t *testing.T) { c.run(t) })
+		t.Run(c.name, func(t *testing.T) { c.run(t, conn) })
 	}
 }
 

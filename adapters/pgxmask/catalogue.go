@@ -167,6 +167,8 @@ type index struct {
 	NullsNotDistinct bool
 	Inherited        bool // it is that of the root
 	Constraint       bool // it is that of a constraint
+	Folds            bool // its collation makes equal what is written differently
+	Foreign          bool // its operators are nobody knows whose
 	Definition       string
 }
 

@@ -72,7 +72,8 @@ const (
 	selectConstraints = `select k.oid, k.conname::text, k.contype::text, k.conrelid, k.contypid, k.confrelid,
 		coalesce(k.conkey, '{}'), coalesce(k.confkey, '{}'), k.confmatchtype::text, k.convalidated,
 		k.conparentid <> 0 or k.coninhcount > 0,
-		array(select o.oprname::text from unnest(k.conexclop) with ordinality u(oid, i) join pg_catalog.pg_operator o on o.oid = u.oid order by u.i),
+		array(select case when o.oprnamespace = 'pg_catalog'::regnamespace
+			or exists` + byExtension + `o.oid and e.classid = 'pg_catalog.pg_operator'::regclass) then o.oprname::text else '' end from unnest(k.conexclop) with ordinality u(oid, i) join pg_catalog.pg_operator o on o.oid = u.oid order by u.i),
 		pg_catalog.pg_get_constraintdef(k.oid)
 		from pg_catalog.pg_constraint k
 		where k.contype in ('c', 'f', 'x') and (k.contypid <> 0 or k.conrelid in (select c.oid from pg_catalog.pg_class c` + ofRelations + `))
@@ -85,6 +86,9 @@ const (
 		coalesce((pg_catalog.to_jsonb(i) ->> 'indnullsnotdistinct')::bool, false),
 		exists(select from pg_catalog.pg_inherits h where h.inhrelid = i.indexrelid),
 		exists(select from pg_catalog.pg_constraint k where k.conindid = i.indexrelid and k.contype in ('p', 'u')),
+		exists(select from pg_catalog.pg_collation l where l.oid = any(i.indcollation) and not l.collisdeterministic),
+		exists(select from pg_catalog.pg_opclass o where o.oid = any(i.indclass) and o.opcnamespace <> 'pg_catalog'::regnamespace
+			and not exists` + byExtension + `o.oid and e.classid = 'pg_catalog.pg_opclass'::regclass)),
 		pg_catalog.pg_get_indexdef(i.indexrelid)
 		from pg_catalog.pg_index i
 		join pg_catalog.pg_class x on x.oid = i.indexrelid

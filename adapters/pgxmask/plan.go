@@ -56,7 +56,7 @@ type Reference struct {
 	TargetColumns []string
 }
 
-// Accepted says why a finding does no harm. It is for findings of the relationKinds NotNull,
+// Accepted says why a finding does no harm. It is for findings of the kinds NotNull,
 // Length, Unique, Exclusion, Check, ForeignKey, Partition, LargeObjects and SchemaText
 // only. One that nothing was found for is a finding itself.
 type Accepted struct {
@@ -262,7 +262,7 @@ func (p *planner) begin(ctx context.Context, db DB) (pgx.Tx, error) {
 // add reports what can not be accepted.
 func (p *planner) add(f *Finding) { p.findings = append(p.findings, f) }
 
-// acceptable are the relationKinds of which somebody may know better.
+// acceptable are the kinds of which somebody may know better.
 var acceptable = []Kind{NotNull, Length, Unique, Exclusion, Check, ForeignKey, Partition, LargeObjects, SchemaText}
 
 // report adds a finding unless it is accepted, and then returns why.

@@ -2,6 +2,7 @@ package pgxmask
 
 import (
 	"context"
+	"strings"
 	"testing"
 
 	"github.com/jackc/pgx/v5"
@@ -60,4 +61,28 @@ func TestPlan(t *testing.T) {
 	require.True(t, c.columns[1].notNull)
 	require.Equal(t, "email", c.columns[1].rule.String())
 	require.Equal(t, "date", c.columns[2].typ)
+}
+
+// TestModes makes the same plan in all ways in which pgx sends a statement.
+func TestModes(t *testing.T) {
+	conn := connect(t, read(t, "shop.sql"))
+	kr := keyringtest.NewKeyring(t)
+	var want string
+	for _, mode := range []pgx.QueryExecMode{
+		pgx.QueryExecModeCacheStatement, pgx.QueryExecModeCacheDescribe, pgx.QueryExecModeDescribeExec, pgx.QueryExecModeExec, pgx.QueryExecModeSimpleProtocol,
+	} {
+		cfg := conn.Config().Copy()
+		cfg.DefaultQueryExecMode = mode
+		other, err := pgx.ConnectConfig(t.Context(), cfg)
+		require.NoError(t, err)
+		t.Cleanup(func() { other.Close(context.Background()) })
+		p, err := NewPlan(t.Context(), other, shopConfig(t, kr))
+		require.NoError(t, err, mode)
+		var b strings.Builder
+		require.NoError(t, p.WriteMarkdown(&b))
+		if want == "" {
+			want = b.String()
+		}
+		require.Equal(t, want, b.String(), mode)
+	}
 }

@@ -305,14 +305,19 @@ var caseFunction = regexp.MustCompile(`^(lower|upper)\((.+?)(::text)?\)$`)
 // keyPart is a column of an index, or the one whose lower or upper case is indexed.
 func (p *planner) keyPart(t *table, r *relation, x *index, i int, number int16) part {
 	if number != 0 {
-		return p.part(t, r, number)
+		k := p.part(t, r, number)
+		k.fold = k.fold || x.Folds
+		if k.rule != nil && x.Foreign {
+			k.unknown = "it is by operators of its own"
+		}
+		return k
 	}
 	if p.allKept(t, r, x.ExprColumns) {
 		return part{}
 	}
 	if m := caseFunction.FindStringSubmatch(x.Parts[i]); m != nil {
 		for _, n := range x.ExprColumns {
-			if k := p.part(t, r, n); k.unknown == "" && isIdentifier(m[2], k.name) {
+			if k := p.part(t, r, n); k.unknown == "" && !x.Foreign && isIdentifier(m[2], k.name) {
 				k.fold = true
 				return k
 			}

@@ -289,6 +289,17 @@ func TestUnique(t *testing.T) {
 				`policy line 1: public.t (i5): it is by an expression of masked columns`,
 				`policy line 1: public.t.f (i7): rule email,case=fold makes values equal that differ in case; say case=exact`,
 			}},
+		{name: "collations and operators", ddl: `create collation folded (provider = icu, locale = 'und-u-ks-level2', deterministic = false);
+				create table t (id int, a text collate folded, b text, c text, d text collate folded); insert into t values (1, '1', '1', '1', '1');
+				create unique index i1 on t (a); create unique index i2 on t (b collate folded); create unique index i4 on t (d);
+				create operator class mine for type text using btree as operator 1 <, operator 2 <=, operator 3 =, operator 4 >=, operator 5 >, function 1 bttextcmp(text, text);
+				create unique index i3 on t (c mine)`,
+			policy: columns(`"a": {"rule": "format", "as": "[A-Za-z0-9]{16}", "fallback": "error"}, "b": {"rule": "format", "as": "[A-Za-z0-9]{16}", "fallback": "error"}, "c": "token", "d": "token"`),
+			want: []string{
+				`policy line 1: public.t.a (i1): case does not count here, and results of rule format,as=[A-Za-z0-9]{16},fallback=error may differ in nothing else; take a rule with results in small letters, such as email or token`,
+				`policy line 1: public.t.b (i2): case does not count here, and results of rule format,as=[A-Za-z0-9]{16},fallback=error may differ in nothing else; take a rule with results in small letters, such as email or token`,
+				`policy line 1: public.t (i3): it is by operators of its own`,
+			}},
 		{name: "nulls not distinct", since: 15, ddl: `create table t (id int, a uuid, b text); create unique index i1 on t (a) nulls not distinct; create unique index i2 on t (b) nulls not distinct; create unique index i3 on t (b)`,
 			policy: columns(`"a": "uuid", "b": "null"`),
 			want: []string{
@@ -424,6 +435,11 @@ func TestReferences(t *testing.T) {
 			policy: of(`"a": "email,case=fold"`, `"a": "email,case=fold"`),
 			warned: []string{
 				`public.u.a: values that rule email,case=fold can not parse become others of their shape, of which two may be equal: with fallback=error, or null, unique constraint u_a_key is sure`,
+			}},
+		{name: "in a collation", ddl: `create collation folded (provider = icu, locale = 'und-u-ks-level1', deterministic = false); create table u (a text collate folded unique); create table t (a text collate folded references u (a))`,
+			policy: of(`"a": "email,case=fold"`, `"a": "email,case=fold"`),
+			want: []string{
+				`policy line 1: public.t.a (t_a_fkey): in the collation of a and public.u.a equal values may be written differently`,
 			}},
 		{name: "to a partition", ddl: `create table u (id int primary key) partition by list (id); create table u1 partition of u default; create table t (id int references u, b int references u1 (id))`,
 			policy: of(`"id": "int", "b": "int"`, `"id": "int,fallback=error"`),

@@ -233,7 +233,7 @@ func (p *planner) proveCalls(t *table) {
 			what = "a generated column"
 		case c.Constraint && slices.ContainsFunc(t.relation.checks, func(k *constraint) bool { return k.OID == c.OID }):
 			what = "a CHECK"
-		case c.Constraint && slices.ContainsFunc(t.relation.columns, func(a *attribute) bool { return a.hasCheck(c.OID) }):
+		case c.Constraint && p.ofDomain(c.OID) && slices.ContainsFunc(t.relation.columns, func(a *attribute) bool { return p.mayCheck(a.Type, c.OID) }):
 			what = "a CHECK of a domain"
 		default:
 			continue
@@ -242,10 +242,32 @@ func (p *planner) proveCalls(t *table) {
 	}
 }
 
-func (a *attribute) hasCheck(oid uint32) bool {
-	return slices.ContainsFunc(a.domains, func(d *pgType) bool {
-		return slices.ContainsFunc(d.checks, func(k *constraint) bool { return k.OID == oid })
-	})
+func (p *planner) ofDomain(check uint32) bool {
+	for _, t := range p.types {
+		if slices.ContainsFunc(t.checks, func(k *constraint) bool { return k.OID == check }) {
+			return true
+		}
+	}
+	return false
+}
+
+// mayCheck reports whether a CHECK of a domain may be about values of a type: it is
+// the domain, or has values of it inside.
+func (p *planner) mayCheck(oid, check uint32) bool {
+	t := p.types[oid]
+	if t == nil {
+		return false
+	}
+	if slices.ContainsFunc(t.checks, func(k *constraint) bool { return k.OID == check }) {
+		return true
+	}
+	switch t.Kind {
+	case "d":
+		return p.mayCheck(t.Base, check)
+	case "b":
+		return t.Category == "A" && p.mayCheck(t.Element, check)
+	}
+	return t.Kind != "e" // a composite or a range has what is not looked at
 }
 
 // tryChecks has PostgreSQL take masked rows as the copy will.

@@ -79,6 +79,13 @@ func TestForeignFunctions(t *testing.T) {
 	require.EqualError(t, err, "pgxmask: policy line 1: public.t (public.f(text)): a CHECK calls this function"+says+
 		"\npgxmask: policy line 1: public.t (public.g(text)): a generated column calls this function"+says+
 		"\npgxmask: policy line 1: public.t (public.h(text,text)): a CHECK of a domain calls this function"+says)
+	run(t, conn, `create type pair as (x d, y int)`, `create table in_array (id int, a d[], b text)`, `create table in_pair (id int, a pair[], b text)`)
+	nested := `{"columns": {"id": {"keep": "x"}, "a": {"keep": "x"}, "b": "token"}}`
+	cfg.Policy = policy(t, `"public.t": {"skip": "x"}, "public.ran": {"skip": "x"}, "public.in_array": `+nested+`, "public.in_pair": `+nested)
+	_, err = NewPlan(t.Context(), conn, cfg)
+	require.EqualError(t, err, "pgxmask: policy line 1: public.in_array (public.h(text,text)): a CHECK of a domain calls this function"+says+
+		"\npgxmask: policy line 1: public.in_pair (public.h(text,text)): a CHECK of a domain calls this function"+says)
+	cfg.Policy = policy(t, columns(`"a": "token", "b": "token"`)+`, "public.ran": {"skip": "x"}, "public.in_array": {"skip": "x"}, "public.in_pair": {"skip": "x"}`)
 	for _, f := range []string{"public.f(text)", "public.g(text)", "public.h(text,text)"} {
 		accept(Check, "public.t", f)(&cfg)
 	}

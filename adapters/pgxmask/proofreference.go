@@ -157,6 +157,8 @@ func (p *planner) joins(from, to *table, columns, targets []string, full bool) (
 			return "", fmt.Sprintf("rule %s makes different results of equal values in other rows", x.rule), "take one that depends on the value alone"
 		case full && len(columns) > 1 && x.rule.Properties().Nullable:
 			return "", fmt.Sprintf("rule %s can make NULL, and MATCH FULL takes no key of which a part is NULL", x.rule), "say fallback=error"
+		case !a.Deterministic || !b.Deterministic:
+			return "", "in the collation of " + pair + " equal values may be written differently", ""
 		case (x.fold || y.fold) && !x.rule.Properties().Fold:
 			return "", "case does not count between " + pair + ", and does in rule " + x.rule.String(), "take case=fold, if the rule has it"
 		case !sameText(a, b):

@@ -158,3 +158,60 @@ func closed(t *testing.T, conn *pgx.Conn) *pgx.Conn {
 	require.NoError(t, conn.Close(t.Context()))
 	return conn
 }
+
+// TestSample has tables larger than a sample, in rows and in bytes.
+func TestSample(t *testing.T) {
+	conn := connect(t,
+		`create table t (id int, a text); insert into t select i, i from generate_series(1, 60000) i`,
+		`create table u (id int, a text); alter table u alter a set storage external; insert into u select i, repeat('x', 100000) from generate_series(1, 200) i`,
+		`create table v (id int, a text) partition by range (id); create table v1 partition of v for values from (0) to (30000); create table v2 partition of v for values from (30000) to (90000);
+		insert into v select * from t`,
+		`create table never_analysed (id int, a text); alter table never_analysed set (autovacuum_enabled = off); insert into never_analysed select i, i from generate_series(1, 60000) i`,
+		`analyze t; analyze u; analyze v`)
+	tables := columns(`"a": "shape"`)
+	for _, name := range []string{"u", "v", "never_analysed"} {
+		tables += `, "public.` + name + `": {"columns": {"id": {"keep": "x"}, "a": "shape"}}`
+	}
+	p, err := newPlan(t, conn, keyringtest.NewKeyring(t), tables)
+	require.NoError(t, err)
+	sampled := map[string]int{}
+	for _, x := range p.tables {
+		sampled[x.name] = x.sampled
+		require.Equal(t, x.name == "never_analysed", x.rows > 60001, "%s has %f rows", x.name, x.rows)
+		require.Zero(t, fallbacks(x), "the sample does not count")
+	}
+	require.Equal(t, 100, sampled["u"], "50 rows at a time, until there are 8 MiB")
+	for _, name := range []string{"t", "v", "never_analysed"} {
+		require.LessOrEqual(t, sampled[name], sampleRows)
+		require.Greater(t, sampled[name], sampleRows/2, name)
+	}
+	tx, err := conn.Begin(t.Context())
+	require.NoError(t, err)
+	s, err := readSample(t.Context(), tx, p.tables[1])
+	require.NoError(t, err)
+	require.Equal(t, "t", p.tables[1].name)
+	pages := map[string]bool{}
+	for _, row := range s.rows {
+		pages[string(row[0][:1])] = true
+	}
+	require.Greater(t, len(pages), 3, "it is from all over the table")
+}
+
+func fallbacks(t *table) (n uint64) {
+	for _, c := range t.columns {
+		if c.rule != nil {
+			n += c.rule.Fallbacks()
+		}
+	}
+	return n
+}
+
+// TestBeforeARow: what the catalogue shows is all that is said, as no row was read.
+func TestBeforeARow(t *testing.T) {
+	conn := connect(t, `create table t (id int, a text, added text); insert into t values (1, 'zeppelin', 'x'); comment on table t is 'zeppelin'`)
+	_, err := newPlan(t, conn, keyringtest.NewKeyring(t), columns(`"a": "pan,fallback=error"`))
+	require.EqualError(t, err, `pgxmask: policy line 1: public.t.added: the policy does not name this column; give it a rule, or {"keep": "why"}`)
+	_, err = newPlan(t, conn, keyringtest.NewKeyring(t), columns(`"a": "pan,fallback=error", "added": {"keep": "x"}`))
+	require.EqualError(t, err, `pgxmask: policy line 1: public.t.a (comment public.t): it has a value of this column, and goes with the schema into the copy; change the text, or accept it
+pgxmask: policy line 1: public.t.a: rule pan,fallback=error refuses 1 of 1 sampled values; take another fallback, or another rule`)
+}

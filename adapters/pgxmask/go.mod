@@ -15,6 +15,4 @@ require (
 	golang.org/x/text v0.43.0 // indirect
 )
 
-require golang.org/x/text v0.43.0 // indirect
-
 replace github.com/sealfield/sealfield => ../..

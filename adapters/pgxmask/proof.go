@@ -345,7 +345,7 @@ func injective(k part, x *index, rows float64) (reason, suggestion, how string) 
 	case bound >= maxCollision:
 		return fmt.Sprintf("rule %s may make two of about %.0f values equal, with a probability of up to %.2g; the limit is %.0e", k.rule, rows, bound, maxCollision), "take a bijective or a longer rule", ""
 	}
-	return "", "", fmt.Sprintf("two of about %.0f values become equal with a probability of at most %.2g (%s)", rows, bound, k.rule)
+	return "", "", fmt.Sprintf("two of about %.0f different values become equal with a probability of at most %.2g (%s, of %s)", rows, bound, k.rule, p.Domain)
 }
 
 // oneCase reports whether no letter of the alphabet is there in both cases.

@@ -238,6 +238,9 @@ func TestColumns(t *testing.T) {
 				`policy line 1: public.t.b: rule date can make NULL, and the column is NOT NULL; say fallback=error, if the rule has a fallback`,
 				`policy line 1: public.t.e: rule null can make NULL, and the column is NOT NULL; say fallback=error, if the rule has a fallback`,
 			}},
+		{name: "a length that is known to be enough", ddl: `create table t (id int, e varchar(20))`, policy: columns(`"e": "partial,first=1"`), change: accept(Length, "public.t", "e")},
+		{name: "accepted for another column", ddl: `create table t (id int, e varchar(20))`, policy: columns(`"e": "text"`), change: accept(Length, "public.t", "id"),
+			want: []string{"policy line 1: public.t.e: there is no bound for the length of results, and character varying(20) takes 20; take a shorter rule, or one that keeps the length"}},
 		{name: "a subject that can be NULL", ddl: `create table t (id int, b date)`, policy: columns(`"b": "date"`),
 			want: []string{
 				`policy line 1: public.t.id: it is the subject and can be NULL, and rule date of b refuses such rows; take a subject that is NOT NULL`,
@@ -342,6 +345,8 @@ func TestPartitions(t *testing.T) {
 				`policy line 1: public.t (public.t): the partition key is masked, and there may be no partition for a row; keep the key, or add a default partition`,
 				`policy line 1: public.t (t1_a_idx): it is of a partition alone, and rows may come to it from others: the partition key is masked`,
 			}},
+		{name: "and a partition for each is known to be there", ddl: `create table t (id int, a text) partition by range (a); create table t1 partition of t for values from (minvalue) to (maxvalue)`,
+			policy: columns(`"a": "email"`), change: accept(Partition, "public.t", "public.t")},
 		{name: "by an expression", ddl: `create table t (id int, a text) partition by range (lower(a)); create table t1 partition of t for values from ('a') to ('z')`,
 			policy: columns(`"a": "email"`),
 			want: []string{

@@ -1,0 +1,180 @@
+package pgxmask
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// ErrSchema says that the schema is no longer the one of the plan, or of the run that is
+// resumed.
+var ErrSchema = errors.New("the schema has changed")
+
+// storage is what has the rows of a table: itself, or a leaf of its partitions.
+type storage struct {
+	Name     string `json:"name"` // quoted
+	Filenode uint32 `json:"filenode,omitempty"`
+	Pages    int64  `json:"pages,omitempty"` // 0: it has no ctid ranges, or one chunk is enough
+	Step     int64  `json:"step,omitempty"`  // pages of a chunk
+
+}
+
+// chunk is a part of a table that is copied as one. Its rows depend on the snapshot and
+// the range only, so that it can be copied again with the same bytes.
+type chunk struct {
+	table    int // of Plan.tables
+	n        int // counts the chunks of the table
+	storage  *storage
+	from, to int64 // pages; to is 0 for the end, however far that is by then
+	weight   int64 // pages, for the progress
+}
+
+// stepLimits are the least and most pages (of 8 KiB) of a chunk, 8 MiB and 256 MiB. In
+// between it is the wantChunks-th part of the table. What is lost when a run is killed is at
+// most that for every worker.
+var stepLimits = [2]int64{1 << 10, 32 << 10}
+
+const wantChunks = 256
+
+// tidScan is the first server_version_num that finds a ctid range without reading the
+// table up to there.
+const tidScan = 140000
+
+// locate finds the relations of a table, after their lock is taken: the chunks follow
+// from them.
+func locate(ctx context.Context, conn *pgx.Conn, t *table) ([]storage, error) {
+	const heap = `
+		select quote_ident(n.nspname) || '.' || quote_ident(c.relname), c.relkind = 'r' and a.amname = 'heap',
+			coalesce(pg_relation_filenode(c.oid), 0), coalesce(pg_relation_size(c.oid) / current_setting('block_size')::bigint, 0)
+		from pg_class c join pg_namespace n on n.oid = c.relnamespace left join pg_am a on a.oid = c.relam
+		where c.oid in (%s) order by 1`
+	one := "select $1::regclass::oid"
+	if t.kind == 'p' {
+		one = "select relid from pg_partition_tree($1::regclass) where isleaf and level > 0"
+	}
+	rows, err := conn.Query(ctx, fmt.Sprintf(heap, one), t.ident())
+	if err != nil {
+		return nil, err
+	}
+	ranges := conn.PgConn().ParameterStatus("server_version") != "" && versionOf(conn) >= tidScan
+	return pgx.CollectRows(rows, func(row pgx.CollectableRow) (r storage, err error) {
+		var heap bool
+		if err = row.Scan(&r.Name, &heap, &r.Filenode, &r.Pages); err != nil {
+			return r, err
+		}
+		if !heap {
+			r.Filenode = 0
+		}
+		if !heap || !ranges {
+			r.Pages = 0
+		}
+		r.Step = min(max(stepLimits[0], r.Pages/wantChunks), stepLimits[1])
+		return r, nil
+	})
+}
+
+// chunksOf divides the relations of a table.
+func chunksOf(table int, parts []storage) (chunks []*chunk) {
+	for i := range parts {
+		r := &parts[i]
+		for from := int64(0); from == 0 || from < r.Pages; from += r.Step {
+			c := &chunk{table: table, n: len(chunks), storage: r, from: from, to: from + r.Step, weight: r.Step}
+			if c.to >= r.Pages { // the last one takes what was added since, too
+				c.to, c.weight = 0, max(1, r.Pages-from)
+			}
+			chunks = append(chunks, c)
+		}
+	}
+	return chunks
+}
+
+// conditions are what the rows of the chunk fulfil.
+func (c *chunk) conditions(where string) (conditions []string) {
+	if c.from > 0 {
+		conditions = append(conditions, fmt.Sprintf("ctid >= '(%d,0)'::tid", c.from))
+	}
+	if c.to > 0 {
+		conditions = append(conditions, fmt.Sprintf("ctid < '(%d,0)'::tid", c.to))
+	}
+	if where != "" {
+		conditions = append(conditions, "("+where+")")
+	}
+	return conditions
+}
+
+func and(conditions []string) string {
+	if len(conditions) == 0 {
+		return ""
+	}
+	return " where " + strings.Join(conditions, " and ")
+}
+
+// sql is the COPY of the chunk. Its rows come in the order in which they are stored;
+// the scan of a range has that anyway, and a condition may lead to another plan.
+func (c *chunk) sql(t *table) string {
+	columns := make([]string, len(t.columns))
+	for i := range t.columns {
+		columns[i] = ident(t.columns[i].name)
+	}
+	order := ""
+	if t.where != "" {
+		order = " order by ctid"
+	}
+	return "copy (select " + strings.Join(columns, ", ") + " from only " + c.storage.Name + and(c.conditions(t.where)) + order + ") to stdout"
+}
+
+func ident(parts ...string) string { return pgx.Identifier(parts).Sanitize() }
+
+func (t *table) ident() string { return ident(t.schema, t.name) }
+
+// checkSchema compares a table, whose lock is held, with the plan.
+func checkSchema(ctx context.Context, conn *pgx.Conn, t *table) error {
+	rows, err := conn.Query(ctx, `
+		select attname, format_type(atttypid, atttypmod) from pg_attribute
+		where attrelid = $1::regclass and attnum > 0 and not attisdropped and attgenerated = '' order by attnum`, t.ident())
+	if err != nil {
+		return err
+	}
+	type found struct{ Name, Type string }
+	columns, err := pgx.CollectRows(rows, pgx.RowToStructByPos[found])
+	if err != nil {
+		return err
+	}
+	for _, c := range columns {
+		i := slices.IndexFunc(t.columns, func(p column) bool { return p.name == c.Name })
+		if i < 0 {
+			return fmt.Errorf("pgxmask: %s.%s is not in the plan: %w", t, c.Name, ErrSchema)
+		}
+		if t.columns[i].typ != c.Type {
+			return fmt.Errorf("pgxmask: %s.%s is of type %s, and %s in the plan: %w", t, c.Name, c.Type, t.columns[i].typ, ErrSchema)
+		}
+	}
+	if len(columns) != len(t.columns) {
+		return fmt.Errorf("pgxmask: %s has %d columns, and %d in the plan: %w", t, len(columns), len(t.columns), ErrSchema)
+	}
+	return nil
+}
+
+// digest is that of all that decides what the output is, besides the rows: tables,
+// columns, rules, and the check value of the keys.
+func (p *Plan) digest() string {
+	h := sha256.New()
+	fmt.Fprintf(h, "%q\n", p.check)
+	for _, t := range p.tables {
+		fmt.Fprintf(h, "%q %q %q %q\n", t.schema, t.name, t.subject, t.where)
+		for _, c := range t.columns {
+			rule := ""
+			if c.rule != nil {
+				rule = c.rule.String()
+			}
+			fmt.Fprintf(h, " %q %q %q\n", c.name, c.typ, rule)
+		}
+	}
+	return hex.EncodeToString(h.Sum(nil))
+}

@@ -1,0 +1,223 @@
+package pgxmask
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/sealfield/sealfield/mask"
+)
+
+// In COPY's text format a row is a line, its values are separated by tabs, \N is NULL,
+// and a backslash escapes what would be mistaken for these. So a value is found without
+// looking inside it, and only the values of masked columns are unescaped.
+const (
+	separator = '\t'
+	endOfRow  = '\n'
+	null      = `\N`
+)
+
+var errColumns = errors.New("the row has another number of columns than the plan")
+
+// escapes has the letter that follows the backslash, for the bytes that are escaped.
+var escapes = [256]byte{'\\': '\\', '\b': 'b', '\f': 'f', '\n': 'n', '\r': 'r', '\t': 't', '\v': 'v'}
+
+// unescaped are the bytes that an escape's letter stands for; others stand for
+// themselves.
+var unescaped = func() (table [256]byte) {
+	for i := range table {
+		table[i] = byte(i)
+	}
+	for b, letter := range escapes {
+		if letter != 0 {
+			table[letter] = byte(b)
+		}
+	}
+	return table
+}()
+
+// decodeText returns the value of a field, nil if it is NULL. It is part of field, or of
+// room, which it extends.
+func decodeText(room, field []byte) (value, _ []byte) {
+	i := bytes.IndexByte(field, '\\')
+	if i < 0 {
+		return field[:len(field):len(field)], room
+	}
+	if string(field) == null {
+		return nil, room
+	}
+	start := len(room)
+	for i >= 0 && i+1 < len(field) {
+		room = append(append(room, field[:i]...), unescaped[field[i+1]])
+		field = field[i+2:]
+		i = bytes.IndexByte(field, '\\')
+	}
+	room = append(room, field...)
+	return room[start:len(room):len(room)], room
+}
+
+// appendText appends a value as a field of COPY text.
+func appendText(dst, value []byte) []byte {
+	if value == nil {
+		return append(dst, null...)
+	}
+	start := 0
+	for i, b := range value {
+		if letter := escapes[b]; letter != 0 {
+			dst = append(append(dst, value[start:i]...), '\\', letter)
+			start = i + 1
+		}
+	}
+	return append(dst, value[start:]...)
+}
+
+// splitText splits a line, without its end, into the fields of a row.
+func splitText(fields [][]byte, line []byte) error {
+	last := len(fields) - 1
+	if last < 0 { // a table without columns
+		if len(line) > 0 {
+			return errColumns
+		}
+		return nil
+	}
+	for i := range last {
+		n := bytes.IndexByte(line, separator)
+		if n < 0 {
+			return errColumns
+		}
+		fields[i], line = line[:n], line[n+1:]
+	}
+	if bytes.IndexByte(line, separator) >= 0 {
+		return errColumns
+	}
+	fields[last] = line
+	return nil
+}
+
+// maskedRow is a row on its way. Its slices are good until the next row.
+type maskedRow struct {
+	fields [][]byte // as PostgreSQL sent them
+	values [][]byte // decoded, of columns that are masked or the subject
+	masked [][]byte // of columns that are masked
+}
+
+// stream masks COPY text: what PostgreSQL sends is written to it, in pieces of any size,
+// and goes on to w in the format of the output. It is of one goroutine.
+type stream struct {
+	table  *table
+	masks  *mask.Rows
+	encode encoder
+	w      io.Writer
+	seen   observer // or nil
+
+	row     maskedRow
+	room    []byte // for values with escapes
+	partial []byte // of a line
+	out     []byte
+	rows    int64
+	bytes   int64 // of out so far
+	report  func(rows, bytes int64)
+}
+
+// observer looks at every row that is copied.
+type observer interface {
+	observe(n int64, row *maskedRow) error
+}
+
+// flushAt is how many bytes of output are gathered before they are written.
+const flushAt = 64 << 10
+
+func newStream(t *table, encode encoder, w io.Writer) (*stream, error) {
+	masks, err := t.masks.Rows(t.names())
+	if err != nil {
+		return nil, err
+	}
+	n := len(t.columns)
+	return &stream{table: t, masks: masks, encode: encode, w: w, row: maskedRow{
+		fields: make([][]byte, n), values: make([][]byte, n),
+	}, report: func(int64, int64) {}}, nil
+}
+
+// names returns the names of the columns in their order.
+func (t *table) names() []string {
+	names := make([]string, len(t.columns))
+	for i := range t.columns {
+		names[i] = t.columns[i].name
+	}
+	return names
+}
+
+func (s *stream) Write(p []byte) (int, error) {
+	n := len(p)
+	for {
+		end := bytes.IndexByte(p, endOfRow)
+		if end < 0 {
+			s.partial = append(s.partial, p...)
+			return n, nil
+		}
+		line := p[:end]
+		if len(s.partial) > 0 {
+			s.partial = append(s.partial, line...)
+			line = s.partial
+		}
+		if err := s.line(line); err != nil {
+			return 0, err
+		}
+		s.partial, p = s.partial[:0], p[end+1:]
+		if len(p) == 0 {
+			return n, nil
+		}
+	}
+}
+
+func (s *stream) line(line []byte) error {
+	if err := splitText(s.row.fields, line); err != nil {
+		return s.failed(err)
+	}
+	s.room = s.room[:0]
+	for i := range s.table.columns {
+		if c := &s.table.columns[i]; c.rule != nil || c.name == s.table.subject {
+			s.row.values[i], s.room = decodeText(s.room, s.row.fields[i])
+		}
+	}
+	var err error
+	if s.row.masked, err = s.masks.Mask(s.row.values); err != nil {
+		return s.failed(err)
+	}
+	if s.seen != nil {
+		if err := s.seen.observe(s.rows, &s.row); err != nil {
+			return err
+		}
+	}
+	s.out = s.encode(s.out, s.table, &s.row)
+	s.rows++
+	if len(s.out) >= flushAt {
+		return s.flush()
+	}
+	return nil
+}
+
+// failed names the table; errors of rules name the rule and hold no value.
+func (s *stream) failed(err error) error {
+	return fmt.Errorf("pgxmask: table %s, row %d of the chunk: %w", s.table, s.rows+1, err)
+}
+
+// flush writes what is gathered.
+func (s *stream) flush() error {
+	n, err := s.w.Write(s.out)
+	s.bytes += int64(n)
+	s.report(s.rows, s.bytes)
+	s.out = s.out[:0]
+	return err
+}
+
+// close writes the rest. COPY ends every row, so part of one is an error.
+func (s *stream) close() error {
+	if len(s.partial) > 0 {
+		return s.failed(io.ErrUnexpectedEOF)
+	}
+	return s.flush()
+}
+
+func (t *table) String() string { return t.schema + "." + t.name }

@@ -1,0 +1,361 @@
+package pgxmask
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"runtime"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// RunConfig says from where to where rows are copied. Source and one of Dir and Target
+// are required.
+type RunConfig struct {
+	// Source is the database of the plan. The user needs to read the tables; for
+	// Format SQL also what pg_dump needs. Every worker has a connection, and one
+	// more holds the snapshot: vacuum keeps old rows until the end.
+	Source *pgx.ConnConfig
+
+	// Dir is the folder of the output. Run makes it; it has to be empty.
+	Dir string
+
+	// Target is a database to copy into instead. Run makes the schema there with
+	// pg_dump's help, or finds the tables there, empty. Constraints that pg_dump
+	// wrote come after the rows.
+	Target *pgx.ConnConfig
+
+	// Format is that of the files in Dir. Defaults to CopyText.
+	Format Format
+
+	// Compression is that of the files in Dir. Defaults to None.
+	Compression Compression
+
+	// Workers is how many chunks are copied at the same time. The bytes do not
+	// depend on it. Defaults to the number of CPUs, at most 8.
+	Workers int
+
+	// Progress is where to say how far it is: a bar, if it is a terminal, else a line
+	// now and then. Defaults to nowhere.
+	Progress io.Writer
+
+	// PgDump is the path of pg_dump. Defaults to the one in PATH. It must not be
+	// older than the server.
+	PgDump string
+
+	// SkipVerify leaves out Verify, which is a part of Run and Resume otherwise.
+	SkipVerify bool
+
+	// bare is Run without a manifest, fsync and digests, for benchmarks.
+	bare bool
+}
+
+// maxWorkers is the default's limit: the server has others to serve.
+const maxWorkers = 8
+
+func (c *RunConfig) check() error {
+	switch {
+	case c.Source == nil:
+		return errors.New("pgxmask: RunConfig.Source is missing")
+	case (c.Dir == "") == (c.Target == nil):
+		return errors.New("pgxmask: RunConfig needs one of Dir and Target")
+	case c.Target != nil && (c.Format != "" || c.Compression != None):
+		return errors.New("pgxmask: RunConfig.Format and Compression are of files, and there is a Target")
+	case c.Workers < 0:
+		return errors.New("pgxmask: RunConfig.Workers is negative")
+	}
+	if c.Workers == 0 {
+		c.Workers = min(runtime.NumCPU(), maxWorkers)
+	}
+	if c.Format == "" {
+		c.Format = CopyText
+	}
+	if c.Progress == nil {
+		c.Progress = io.Discard
+	}
+	if _, err := c.Format.encoder(); err != nil {
+		return err
+	}
+	return c.Compression.check()
+}
+
+// Result is what was copied.
+type Result struct {
+	Finished
+
+	// Kept is how many chunks Resume found done.
+	Kept int
+	// Verification is nil with SkipVerify.
+	Verification *Verification
+}
+
+// Run copies the tables of the plan, masked, as they are in one snapshot, and verifies
+// the output, which gets its finished marker last. Whatever happens before that, the
+// error says it, and Resume goes on from there. The context ends it early.
+func (p *Plan) Run(ctx context.Context, config RunConfig) (*Result, error) {
+	return p.run(ctx, config, false)
+}
+
+func (p *Plan) run(ctx context.Context, config RunConfig, resume bool) (_ *Result, err error) {
+	if err := config.check(); err != nil {
+		return nil, err
+	}
+	j := &job{plan: p, config: config, done: map[chunkKey]*done{}, copied: map[chunkKey]*done{}}
+	if j.holder, err = dial(ctx, config.Source); err != nil {
+		return nil, err
+	}
+	defer disconnect(j.holder)
+	if err := j.export(ctx); err != nil {
+		return nil, err
+	}
+	if j.sink, err = j.newSink(ctx); err != nil {
+		return nil, err
+	}
+	defer j.sink.close()
+	if resume {
+		err = j.load(ctx)
+	} else {
+		err = j.create(ctx)
+	}
+	if err != nil {
+		return nil, err
+	}
+	if config.SkipVerify || config.bare {
+		j.verifier = nil
+	} else {
+		j.verifier = newVerifier(p, j.header)
+	}
+	if err := j.copy(ctx); err != nil {
+		return nil, err
+	}
+	return j.finish(ctx)
+}
+
+// job is a run.
+type job struct {
+	plan     *Plan
+	config   RunConfig
+	holder   *pgx.Conn // has the snapshot
+	snapshot *snapshot
+	sink     sink
+	header   *header
+	chunks   []*chunk
+	verifier *verifier // or nil
+	progress *progress
+
+	done map[chunkKey]*done // by an earlier run
+	kept int
+
+	mu     sync.Mutex
+	copied map[chunkKey]*done // by this one
+}
+
+// export takes the locks and the snapshot, in this order: what is altered in between
+// would be seen half.
+func (j *job) export(ctx context.Context) error {
+	if err := begin(ctx, j.holder, ""); err != nil {
+		return failed("begin", err)
+	}
+	if err := lockTables(ctx, j.holder, j.plan.tables); err != nil {
+		return err
+	}
+	j.snapshot = &snapshot{}
+	err := j.holder.QueryRow(ctx, `
+		select pg_export_snapshot(), pg_snapshot_xmin(pg_current_snapshot())::text::bigint,
+			case when pg_is_in_recovery() then pg_last_wal_replay_lsn() else pg_current_wal_lsn() end::text, now()`).
+		Scan(&j.snapshot.ID, &j.snapshot.Xmin, &j.snapshot.LSN, &j.snapshot.Time)
+	if err != nil {
+		return failed("export the snapshot", err)
+	}
+	j.snapshot.Time = j.snapshot.Time.UTC()
+	h := &header{
+		Version: manifestVersion, Database: j.plan.database, Policy: j.plan.digest(), Check: j.plan.check,
+		Format: j.config.Format, Compression: j.config.Compression,
+	}
+	for _, t := range j.plan.tables {
+		if err := checkSchema(ctx, j.holder, t); err != nil {
+			return failed("read the schema", err)
+		}
+		relations, err := locate(ctx, j.holder, t)
+		if err != nil {
+			return failed("find the pages of "+t.String(), err)
+		}
+		h.Tables = append(h.Tables, tableHeader{t.String(), t.names(), relations})
+	}
+	j.header = h
+	return nil
+}
+
+// create starts a new output.
+func (j *job) create(ctx context.Context) error {
+	j.divide()
+	if err := j.sink.create(ctx, j.header); err != nil {
+		return err
+	}
+	return j.sink.record(ctx, &line{Snapshot: j.snapshot})
+}
+
+// divide makes the chunks from the header.
+func (j *job) divide() {
+	for i := range j.header.Tables {
+		j.chunks = append(j.chunks, chunksOf(i, j.header.Tables[i].Storage)...)
+	}
+}
+
+// copy copies the chunks that are not done.
+func (j *job) copy(ctx context.Context) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	j.progress = newProgress(j.config.Progress, j.chunks)
+	defer j.progress.stop()
+
+	queue := make(chan *chunk)
+	var workers sync.WaitGroup
+	for range min(j.config.Workers, len(j.chunks)) {
+		workers.Go(func() {
+			if err := j.work(ctx, queue); err != nil {
+				cancel(err)
+			}
+		})
+	}
+	for _, c := range j.chunks {
+		if j.done[chunkKey{c.table, c.n}] != nil && j.verifier == nil {
+			j.progress.complete(c)
+			continue
+		}
+		select {
+		case queue <- c:
+		case <-ctx.Done():
+		}
+	}
+	close(queue)
+	workers.Wait()
+	return context.Cause(ctx)
+}
+
+// work copies chunks of the queue in a session of its own.
+func (j *job) work(ctx context.Context, queue <-chan *chunk) error {
+	conn, err := dial(ctx, j.config.Source)
+	if err != nil {
+		return err
+	}
+	defer disconnect(conn)
+	if err := begin(ctx, conn, j.snapshot.ID); err != nil {
+		return failed("take the snapshot", err)
+	}
+	if err := lockTables(ctx, conn, j.plan.tables); err != nil {
+		return err
+	}
+	out, err := j.sink.worker(ctx)
+	if err != nil {
+		return err
+	}
+	defer out.close()
+	for c := range queue {
+		if err := j.chunk(ctx, conn, out, c); err != nil {
+			return err
+		}
+		j.progress.complete(c)
+	}
+	return nil
+}
+
+// chunk copies one chunk.
+func (j *job) chunk(ctx context.Context, conn *pgx.Conn, out sinkWorker, c *chunk) error {
+	t := j.plan.tables[c.table]
+	encode, err := j.config.Format.encoder()
+	if err != nil {
+		return err
+	}
+	fill := func(w io.Writer) (int64, error) {
+		s, err := newStream(t, encode, w)
+		if err != nil {
+			return 0, err
+		}
+		s.report = j.progress.reporter()
+		if j.verifier != nil {
+			o := j.verifier.chunk(t, c)
+			defer o.close()
+			s.seen = o
+		}
+		tag, err := conn.PgConn().CopyTo(ctx, s, c.sql(t))
+		if err != nil {
+			return 0, failed("copy "+t.String(), err)
+		}
+		if err := s.close(); err != nil {
+			return 0, err
+		}
+		if n := tag.RowsAffected(); n != s.rows {
+			return 0, fmt.Errorf("pgxmask: copy %s: PostgreSQL sent %d rows and says %d", t, s.rows, n)
+		}
+		return s.rows, nil
+	}
+	if j.done[chunkKey{c.table, c.n}] != nil { // for what the verifier has to know
+		_, err := fill(io.Discard)
+		return err
+	}
+	d := &done{Table: c.table, N: c.n}
+	if err := out.write(ctx, c, d, fill); err != nil {
+		return err
+	}
+	j.mu.Lock()
+	j.copied[chunkKey{c.table, c.n}] = d
+	j.mu.Unlock()
+	return nil
+}
+
+// finish verifies, and then writes the marker.
+func (j *job) finish(ctx context.Context) (*Result, error) {
+	r := &Result{Kept: j.kept}
+	list := make([]*done, 0, len(j.chunks))
+	for _, c := range j.chunks {
+		key := chunkKey{c.table, c.n}
+		d := j.copied[key]
+		if d == nil {
+			d = j.done[key]
+		}
+		list = append(list, d)
+		r.Rows += d.Rows
+		r.Bytes += d.Bytes
+	}
+	schema, err := j.sink.schema(ctx, j)
+	if err != nil {
+		return nil, err
+	}
+	r.Version, r.Tables, r.Digest = manifestVersion, len(j.plan.tables), digest(j.header, list, schema)
+	r.Snapshot = j.snapshot.Time.Format(time.RFC3339Nano)
+	if j.verifier != nil {
+		if r.Verification, err = j.verify(ctx); err != nil {
+			return r, err
+		}
+		r.Verified = true
+	}
+	return r, j.sink.finish(ctx, &r.Finished)
+}
+
+func sortedKeys(m map[string]string) []string { return slices.Sorted(maps.Keys(m)) }
+
+// sum counts and digests what is written.
+type sum struct {
+	w    io.Writer
+	n    int64
+	hash interface {
+		io.Writer
+		Sum([]byte) []byte
+	}
+}
+
+func newSum(w io.Writer) *sum { return &sum{w: w, hash: sha256.New()} }
+
+func (s *sum) Write(p []byte) (int, error) {
+	n, err := s.w.Write(p)
+	s.n += int64(n)
+	s.hash.Write(p[:n])
+	return n, err
+}

@@ -1,0 +1,166 @@
+package pgxmask
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/stretchr/testify/require"
+
+	"github.com/sealfield/sealfield/keyring/keyringtest"
+)
+
+// customers is a table of 10 columns, 6 of them masked, as the figures are for.
+const customers = `create table customers (
+	id bigint primary key, email text not null unique, phone text not null, given text not null, surname text not null,
+	card text not null, born date not null, plan text not null, note text, created timestamptz not null)`
+
+const customersPolicy = `"public.customers": {"subject": "id", "columns": {
+	"id": {"keep": "a number"}, "email": "email,domain=customer.email", "phone": "phone,domain=customer.phone",
+	"given": "given", "surname": "surname", "card": "pan,domain=card", "born": "date",
+	"plan": {"keep": "four values"}, "note": {"keep": "made by the system"}, "created": {"keep": "when"}}}`
+
+// fill makes rows whose text needs escapes now and then.
+const fill = `insert into customers select i, 'ann.' || i || '@mail' || i %% 1000 || '.example.com', '+4930' || 10000000 + i,
+	(array['Ann','Bob','Carla','Dmitri','Ève'])[1 + i %% 5], (array['Smith','Müller','O''Neil','Ng','García'])[1 + i %% 7 %% 5],
+	'4' || lpad((i * 7919::bigint %% 1000000000000000)::text, 15, '0'), date '1950-01-01' + i %% 20000,
+	(array['free','team','pro','old'])[1 + i %% 4], case when i %% 10 = 0 then E'a\ttab, a \\ and\na line "quoted"' when i %% 10 = 1 then null when i %% 10 = 2 then '' else 'no ' || i end,
+	timestamptz '2024-01-01 00:00:00+00' + i * interval '1 second'
+	from generate_series(%d, %d) i`
+
+// newCustomers returns a connection to a database with so many customers, and the plan.
+func newCustomers(t testing.TB, rows int) (*pgx.Conn, *Plan) {
+	conn := connect(t, customers, fmt.Sprintf(fill, 1, rows), "analyze")
+	p, err := newPlan(t, conn, keyringtest.NewKeyring(t), customersPolicy)
+	require.NoError(t, err)
+	return conn, p
+}
+
+// small makes chunks of a few pages, so that small tables have many.
+func small(t testing.TB) {
+	old := stepLimits
+	stepLimits = [2]int64{8, 8}
+	t.Cleanup(func() { stepLimits = old })
+}
+
+// files returns the digests of all files with rows and schema, by name.
+func files(t testing.TB, dir string) map[string]string {
+	found := map[string]string{}
+	require.NoError(t, filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() || d.Name() == manifestName || d.Name() == finishedName {
+			return err
+		}
+		data, err := os.ReadFile(path)
+		sum := sha256.Sum256(data)
+		name, _ := filepath.Rel(dir, path)
+		found[name] = hex.EncodeToString(sum[:])
+		return err
+	}))
+	return found
+}
+
+// content returns the rows of a table of an output.
+func content(t testing.TB, dir, table string, c Compression) []byte {
+	names, err := filepath.Glob(filepath.Join(dir, "*-"+table, "*"))
+	require.NoError(t, err)
+	var all bytes.Buffer
+	for _, name := range names {
+		f, err := os.Open(name)
+		require.NoError(t, err)
+		r, err := c.reader(f)
+		require.NoError(t, err)
+		_, err = io.Copy(&all, r)
+		require.NoError(t, err)
+		r.Close()
+		f.Close()
+	}
+	return all.Bytes()
+}
+
+// TestRun copies a table with 1 and 3 workers, and has PostgreSQL read the copy back:
+// kept columns are the same in every row, and masked ones are what their rules say.
+func TestRun(t *testing.T) {
+	small(t)
+	conn, p := newCustomers(t, 5000)
+	one, three := t.TempDir(), t.TempDir()
+	r, err := p.Run(t.Context(), RunConfig{Source: conn.Config(), Dir: one, Workers: 1})
+	require.NoError(t, err)
+	require.Equal(t, int64(5000), r.Rows)
+	r3, err := p.Run(t.Context(), RunConfig{Source: conn.Config(), Dir: three, Workers: 3})
+	require.NoError(t, err)
+	require.Equal(t, r.Digest, r3.Digest)
+	require.Equal(t, files(t, one), files(t, three))
+	require.Greater(t, len(files(t, one)), 10, "many chunks")
+
+	run(t, conn, "create table copy (like customers)")
+	_, err = conn.PgConn().CopyFrom(t.Context(), bytes.NewReader(content(t, one, "public.customers", None)), "copy copy from stdin")
+	require.NoError(t, err)
+	var same, masked int
+	require.NoError(t, conn.QueryRow(t.Context(), `select
+		count(*) filter (where a.plan = b.plan and a.note is not distinct from b.note and a.created = b.created),
+		count(*) filter (where a.email <> b.email and a.phone <> b.phone and a.card <> b.card and a.born <> b.born)
+		from customers a join copy b using (id)`).Scan(&same, &masked))
+	require.Equal(t, 5000, same)
+	require.Equal(t, 5000, masked)
+	rows, err := conn.Query(t.Context(), "select a.email, b.email, a.card, b.card from customers a join copy b using (id) limit 100")
+	require.NoError(t, err)
+	for rows.Next() {
+		var email, maskedEmail, card, maskedCard string
+		require.NoError(t, rows.Scan(&email, &maskedEmail, &card, &maskedCard))
+		require.Equal(t, apply(t, p, "email", email), maskedEmail)
+		require.Equal(t, apply(t, p, "card", card), maskedCard)
+	}
+	require.NoError(t, rows.Err())
+}
+
+func apply(t testing.TB, p *Plan, column, value string) string {
+	rule, _, ok := p.tables[0].masks.Rule(column)
+	require.True(t, ok)
+	out, err := rule.Append(nil, []byte(value), nil)
+	require.NoError(t, err)
+	return string(out)
+}
+
+func TestRunRefuses(t *testing.T) {
+	conn, p := newCustomers(t, 10)
+	dir := t.TempDir()
+	for _, c := range []struct {
+		name   string
+		config RunConfig
+		text   string
+	}{
+		{"no source", RunConfig{Dir: dir}, "Source is missing"},
+		{"no output", RunConfig{Source: conn.Config()}, "one of Dir and Target"},
+		{"two outputs", RunConfig{Source: conn.Config(), Dir: dir, Target: conn.Config()}, "one of Dir and Target"},
+		{"format", RunConfig{Source: conn.Config(), Dir: dir, Format: "parquet"}, `unknown format "parquet"`},
+		{"compression", RunConfig{Source: conn.Config(), Dir: dir, Compression: "lzma"}, `unknown compression "lzma"`},
+		{"workers", RunConfig{Source: conn.Config(), Dir: dir, Workers: -1}, "negative"},
+		{"target has no files", RunConfig{Source: conn.Config(), Target: conn.Config(), Format: CSV}, "are of files"},
+	} {
+		_, err := p.Run(t.Context(), c.config)
+		require.ErrorContains(t, err, c.text, c.name)
+	}
+	_, err := p.Run(t.Context(), RunConfig{Source: conn.Config(), Dir: dir})
+	require.NoError(t, err)
+	_, err = p.Run(t.Context(), RunConfig{Source: conn.Config(), Dir: dir})
+	require.ErrorIs(t, err, ErrExists)
+	_, err = p.Resume(t.Context(), RunConfig{Source: conn.Config(), Dir: dir})
+	require.ErrorIs(t, err, ErrExists)
+
+	run(t, conn, "alter table customers add column secret text")
+	other := t.TempDir()
+	_, err = p.Run(t.Context(), RunConfig{Source: conn.Config(), Dir: other})
+	require.ErrorIs(t, err, ErrSchema)
+	require.ErrorContains(t, err, "public.customers.secret")
+	require.Empty(t, files(t, other))
+}

@@ -1,0 +1,134 @@
+package pgxmask
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgproto3"
+)
+
+// settings make the text of values, and the order of rows, the same in every session,
+// and keep the session alive while others work. They end with the transaction.
+var settings = [][2]string{
+	{"search_path", "pg_catalog"},
+	{"client_encoding", "UTF8"},
+	{"datestyle", "ISO, YMD"},
+	{"intervalstyle", "postgres"},
+	{"timezone", "UTC"},
+	{"bytea_output", "hex"},
+	{"xmlbinary", "base64"},
+	{"lc_monetary", "C"},
+	{"extra_float_digits", "1"},
+	{"row_security", "off"}, // an error rather than fewer rows
+	{"synchronize_seqscans", "off"},
+	{"max_parallel_workers_per_gather", "0"},
+	{"statement_timeout", "0"},
+	{"lock_timeout", "60s"},
+	{"idle_in_transaction_session_timeout", "0"},
+}
+
+// readBuffer is how many bytes are asked of the connection at once.
+const readBuffer = 128 << 10
+
+// connect opens a session that is not shared with anybody.
+func dial(ctx context.Context, config *pgx.ConnConfig) (*pgx.Conn, error) {
+	config = config.Copy()
+	if config.BuildFrontend == nil {
+		config.BuildFrontend = func(r io.Reader, w io.Writer) *pgproto3.Frontend {
+			return pgproto3.NewFrontend(bufio.NewReaderSize(r, readBuffer), w)
+		}
+	}
+	conn, err := pgx.ConnectConfig(ctx, config)
+	if err != nil {
+		return nil, failed("connect", err)
+	}
+	return conn, nil
+}
+
+// disconnect ends a session, also if its context did.
+func disconnect(conn *pgx.Conn) {
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	defer cancel()
+	conn.Close(ctx)
+}
+
+// begin starts the transaction that sees the snapshot, or exports its own if there is
+// none yet.
+func begin(ctx context.Context, conn *pgx.Conn, snapshot string) error {
+	sql := "begin isolation level repeatable read, read only;"
+	if snapshot != "" {
+		sql += "set transaction snapshot " + literal(snapshot) + ";"
+	}
+	for _, s := range settings {
+		sql += "set local " + s[0] + " = " + literal(s[1]) + ";"
+	}
+	_, err := conn.PgConn().Exec(ctx, sql).ReadAll()
+	return err
+}
+
+// literal quotes a text in SQL, where standard_conforming_strings is on.
+func literal(s string) string { return "'" + strings.ReplaceAll(s, "'", "''") + "'" }
+
+// lock keeps the tables from being altered while they are read, as pg_dump does. Every
+// session takes the locks at its start, so that none waits later behind somebody who
+// waits for the others.
+func lockTables(ctx context.Context, conn *pgx.Conn, tables []*table) error {
+	for _, t := range tables {
+		if _, err := conn.Exec(ctx, "lock table "+t.ident()+" in access share mode"); err != nil {
+			return failed("lock "+t.String(), err)
+		}
+	}
+	return nil
+}
+
+func versionOf(conn *pgx.Conn) int {
+	version, _, _ := strings.Cut(conn.PgConn().ParameterStatus("server_version"), " ")
+	major, _, _ := strings.Cut(version, ".")
+	n, _ := strconv.Atoi(strings.TrimRight(major, "abcdefghijklmnopqrstuvwxyz"))
+	return n * 10000
+}
+
+// failed says at what an error of PostgreSQL happened. The text has the message's code
+// and what it names, not the message, its detail or context: they may hold values. A
+// *pgconn.PgError stays visible to errors.As.
+func failed(operation string, err error) error {
+	if err == nil {
+		return nil
+	}
+	if c, ok := errors.AsType[*pgconn.ConnectError](err); ok {
+		err = c.Unwrap() // without its Config, which holds the password
+	}
+	if server, ok := errors.AsType[*pgconn.PgError](err); ok {
+		err = &serverError{server}
+	}
+	return fmt.Errorf("pgxmask: %s: %w", operation, err)
+}
+
+type serverError struct{ server *pgconn.PgError }
+
+func (e *serverError) Unwrap() error { return e.server }
+
+func (e *serverError) Error() string {
+	text := "PostgreSQL reports SQLSTATE " + e.server.Code
+	switch e.server.Code[:min(2, len(e.server.Code))] {
+	case "22", "23", "P0": // data, constraints, and what triggers raise
+	default: // these speak of the schema and the server
+		text = e.server.Severity + ": " + e.server.Message + " (SQLSTATE " + e.server.Code + ")"
+	}
+	for _, name := range []struct{ what, name string }{
+		{"table", e.server.TableName}, {"column", e.server.ColumnName}, {"constraint", e.server.ConstraintName},
+	} {
+		if name.name != "" {
+			text += ", " + name.what + " " + name.name
+		}
+	}
+	return text
+}

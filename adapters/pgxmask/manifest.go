@@ -20,6 +20,8 @@ type line struct {
 	Snapshot *snapshot `json:"snapshot,omitempty"`
 	Chunk    *done     `json:"chunk,omitempty"`
 	Finished *Finished `json:"finished,omitempty"`
+	// Constraints is the digest of pg_dump's post-data, once a Target has it.
+	Constraints string `json:"constraints,omitempty"`
 }
 
 // header says what the output is made of.
@@ -30,6 +32,7 @@ type header struct {
 	Check       string        `json:"check"`  // of the keys
 	Format      Format        `json:"format"`
 	Compression Compression   `json:"compression,omitempty"`
+	Made        bool          `json:"made,omitempty"` // whether the schema of a Target is pg_dump's
 	Tables      []tableHeader `json:"tables"`
 }
 
@@ -80,6 +83,8 @@ type state struct {
 	snapshots []*snapshot
 	chunks    map[chunkKey]*done
 	finished  *Finished
+
+	constrained bool // the Target has its constraints
 }
 
 type chunkKey struct{ table, n int }
@@ -103,6 +108,8 @@ func (s *state) add(l *line) error {
 		s.chunks[chunkKey{l.Chunk.Table, l.Chunk.N}] = l.Chunk
 	case l.Finished != nil:
 		s.finished = l.Finished
+	case l.Constraints != "":
+		s.constrained = true
 	}
 	return nil
 }

@@ -44,7 +44,7 @@ func (j *job) load(ctx context.Context) error {
 		return err
 	}
 	now := j.header
-	j.header = s.header
+	j.header, j.constrained = s.header, s.constrained
 	j.divide()
 	if len(s.snapshots) == 0 {
 		return j.sink.record(ctx, &line{Snapshot: j.snapshot})

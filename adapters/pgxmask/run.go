@@ -149,6 +149,8 @@ type job struct {
 	verifier *verifier // or nil
 	progress *progress
 
+	constrained bool // the Target has its constraints
+
 	done map[chunkKey]*done // by an earlier run
 	kept int
 
@@ -209,8 +211,8 @@ func (j *job) divide() {
 }
 
 // copy copies the chunks that are not done.
-func (j *job) copy(ctx context.Context) error {
-	ctx, cancel := context.WithCancelCause(ctx)
+func (j *job) copy(parent context.Context) error {
+	ctx, cancel := context.WithCancelCause(parent)
 	defer cancel(nil)
 	j.progress = newProgress(j.config.Progress, j.chunks)
 	defer j.progress.stop()
@@ -236,6 +238,9 @@ func (j *job) copy(ctx context.Context) error {
 	}
 	close(queue)
 	workers.Wait()
+	if err := parent.Err(); err != nil {
+		return fmt.Errorf("pgxmask: copy: %w: %w", err, context.Cause(parent))
+	}
 	return context.Cause(ctx)
 }
 
@@ -324,7 +329,7 @@ func (j *job) finish(ctx context.Context) (*Result, error) {
 		r.Rows += d.Rows
 		r.Bytes += d.Bytes
 	}
-	schema, err := j.sink.schema(ctx, j)
+	schema, err := j.sink.schema(ctx, list)
 	if err != nil {
 		return nil, err
 	}

@@ -1,8 +1,8 @@
 package pgxmask
 
 import (
+	"bufio"
 	"bytes"
-	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
@@ -10,14 +10,15 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"slices"
-	"strings"
+	"strconv"
 	"testing"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/stretchr/testify/require"
 
 	"github.com/sealfield/sealfield/keyring/keyringtest"
+	"github.com/sealfield/sealfield/mask"
 )
 
 // customers is a table of 10 columns, 6 of them masked, as the figures are for.
@@ -30,17 +31,48 @@ const customersPolicy = `"public.customers": {"subject": "id", "columns": {
 	"given": "given", "surname": "surname", "card": "pan,domain=card", "born": "date",
 	"plan": {"keep": "four values"}, "note": {"keep": "made by the system"}, "created": {"keep": "when"}}}`
 
-// fill makes rows whose text needs escapes now and then.
-const fill = `insert into customers select i, 'ann.' || i || '@mail' || i %% 1000 || '.example.com', '+4930' || 10000000 + i,
-	(array['Ann','Bob','Carla','Dmitri','Ève'])[1 + i %% 5], (array['Smith','Müller','O''Neil','Ng','García'])[1 + i %% 7 %% 5],
-	'4' || lpad((i * 7919::bigint %% 1000000000000000)::text, 15, '0'), date '1950-01-01' + i %% 20000,
-	(array['free','team','pro','old'])[1 + i %% 4], case when i %% 10 = 0 then E'a\ttab, a \\ and\na line "quoted"' when i %% 10 = 1 then null when i %% 10 = 2 then '' else 'no ' || i end,
-	timestamptz '2024-01-01 00:00:00+00' + i * interval '1 second'
-	from generate_series(%d, %d) i`
+// fill makes customers from..to, whose notes need escapes now and then.
+func fill(t testing.TB, conn *pgx.Conn, from, to int) {
+	rows, w := io.Pipe()
+	go func() {
+		b := bufio.NewWriter(w)
+		for i := from; i <= to; i++ {
+			note := []string{`a\ttab, a \\ and\na line "quoted"`, `\N`, ``, `say, 'no'`}[min(i%10, 3)]
+			fmt.Fprintf(b, "%d\tann.%d@mail%d.example.com\t+4930%d\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n",
+				i, i, i%1000, 10000000+i,
+				[]string{"Ann", "Bob", "Carla", "Dmitri", "Ève"}[i%5], []string{"Smith", "Müller", "O'Neil", "Ng", "García"}[i%7%5],
+				luhn(fmt.Sprintf("4%014d", i*7919)), time.Unix(0, 0).UTC().AddDate(0, 0, -i%20000).Format(time.DateOnly),
+				[]string{"free", "team", "pro", "old"}[i%4], note, time.Unix(1.7e9+int64(i), 0).UTC().Format(time.RFC3339))
+		}
+		b.Flush()
+		w.Close()
+	}()
+	_, err := conn.PgConn().CopyFrom(t.Context(), rows, "copy customers from stdin")
+	require.NoError(t, err)
+}
+
+// luhn appends the check digit.
+func luhn(digits string) string {
+	sum := 0
+	for i := range digits {
+		d := int(digits[len(digits)-1-i] - '0')
+		if i%2 == 0 {
+			d *= 2
+		}
+		sum += d/10 + d%10
+	}
+	return digits + strconv.Itoa((10-sum%10)%10)
+}
+
+func parsePolicy(tables string) (*mask.Policy, error) {
+	return mask.ParsePolicy([]byte(`{"version": 1, "epoch": "test", "tables": {` + tables + "}}"))
+}
 
 // newCustomers returns a connection to a database with so many customers, and the plan.
 func newCustomers(t testing.TB, rows int) (*pgx.Conn, *Plan) {
-	conn := connect(t, customers, fmt.Sprintf(fill, 1, rows), "analyze")
+	conn := connect(t, customers)
+	fill(t, conn, 1, rows)
+	run(t, conn, "analyze")
 	p, err := newPlan(t, conn, keyringtest.NewKeyring(t), customersPolicy)
 	require.NoError(t, err)
 	return conn, p

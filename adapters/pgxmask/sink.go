@@ -21,8 +21,8 @@ type sink interface {
 	record(context.Context, *line) error
 	// worker returns what writes chunks, of one goroutine.
 	worker(context.Context) (sinkWorker, error)
-	// schema writes what is not rows, after them, and returns digests.
-	schema(context.Context, *job) (map[string]string, error)
+	// schema writes what is not rows, after them, and returns the digests of files.
+	schema(context.Context, []*done) (map[string]string, error)
 	// finish writes the marker.
 	finish(context.Context, *Finished) error
 	close()

@@ -21,6 +21,9 @@ import (
 const (
 	manifestName = "manifest.jsonl"
 	finishedName = "finished.json"
+	beforeName   = "pre-data.sql"
+	afterName    = "post-data.sql"
+	scriptName   = "restore.sql"
 )
 
 var (
@@ -42,13 +45,20 @@ type folder struct {
 	job  *job
 	path string
 
+	script []byte // restore.sql
+
 	mu       sync.Mutex
 	manifest *os.File
 }
 
 func newFolder(j *job) *folder { return &folder{job: j, path: j.config.Dir} }
 
-func (f *folder) create(_ context.Context, h *header) error {
+func (f *folder) create(ctx context.Context, h *header) error {
+	if f.job.config.Format == SQL {
+		if _, err := f.job.pgDump(ctx); err != nil { // now rather than after the rows
+			return err
+		}
+	}
 	if err := os.MkdirAll(f.path, 0o700); err != nil {
 		return fmt.Errorf("pgxmask: %w", err)
 	}
@@ -252,6 +262,11 @@ func (f *folder) finish(_ context.Context, m *Finished) error {
 			return err
 		}
 	}
+	if f.script != nil {
+		if err := writeAtomic(filepath.Join(f.path, scriptName), f.script); err != nil {
+			return err
+		}
+	}
 	data, err := json.MarshalIndent(m, "", "  ")
 	if err != nil {
 		return err
@@ -303,4 +318,27 @@ func (f *folder) close() {
 	}
 }
 
-func (f *folder) schema(context.Context, *job) (map[string]string, error) { return nil, nil }
+// schema writes the files of Format SQL. Its script comes with the marker: it
+// must not be there before all that it needs.
+func (f *folder) schema(ctx context.Context, chunks []*done) (map[string]string, error) {
+	if f.job.config.Format != SQL {
+		return nil, nil
+	}
+	before, after, err := f.job.schemaOf(ctx)
+	if err != nil {
+		return nil, err
+	}
+	sequences, err := f.job.sequences(ctx)
+	if err != nil {
+		return nil, err
+	}
+	f.script = f.job.script(chunks, sequences)
+	digests := map[string]string{scriptName: schemaDigest(f.script)}
+	for name, sql := range map[string][]byte{beforeName: before, afterName: after} {
+		if err := writeAtomic(filepath.Join(f.path, name), sql); err != nil {
+			return nil, err
+		}
+		digests[name] = schemaDigest(sql)
+	}
+	return digests, nil
+}

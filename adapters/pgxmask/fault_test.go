@@ -1,0 +1,274 @@
+package pgxmask
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"os/signal"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/stretchr/testify/require"
+
+	"github.com/sealfield/sealfield/internal/pgtest"
+	"github.com/sealfield/sealfield/keyring"
+	"github.com/sealfield/sealfield/keyring/localkms"
+)
+
+// TestMain turns the re-executed binary into a process that exports, or goes on with it.
+func TestMain(m *testing.M) {
+	if os.Getenv("PGXMASK_CHILD") == "" {
+		os.Exit(m.Run())
+	}
+	if err := child(); err != nil {
+		os.Stderr.WriteString(err.Error() + "\n")
+		os.Exit(1)
+	}
+}
+
+// child ends by SIGINT as programs do: through its context.
+func child() error {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	defer stop()
+	stepLimits = [2]int64{8, 8}
+	dsn, dir, keys := os.Getenv("PGXMASK_DSN"), os.Getenv("PGXMASK_DIR"), os.Getenv("PGXMASK_KEYS")
+	if limit := os.Getenv("PGXMASK_FSIZE"); limit != "" { // bytes of a file
+		signal.Ignore(syscall.SIGXFSZ)
+		n := uint64(len(limit))
+		if err := syscall.Setrlimit(syscall.RLIMIT_FSIZE, &syscall.Rlimit{Cur: n << 10, Max: n << 10}); err != nil {
+			return err
+		}
+	}
+	p, source, err := planOf(ctx, dsn, keys)
+	if err != nil {
+		return err
+	}
+	_, err = p.Run(ctx, RunConfig{Source: source, Dir: dir, Workers: 2})
+	return err
+}
+
+// planOf makes the plan of customers with keys in a folder, which processes share.
+func planOf(ctx context.Context, dsn, keys string) (*Plan, *pgx.ConnConfig, error) {
+	kms, err := localkms.OpenOrCreate(filepath.Join(keys, "kms"))
+	if err != nil {
+		return nil, nil, err
+	}
+	kr, err := keyring.OpenOrCreate(ctx, keyring.Config{Name: "test", Store: keyring.NewFileStore(filepath.Join(keys, "store")), KMS: []keyring.KMS{kms}})
+	if err != nil {
+		return nil, nil, err
+	}
+	defer kr.Close()
+	conn, err := pgx.Connect(ctx, dsn)
+	if err != nil {
+		return nil, nil, err
+	}
+	defer conn.Close(ctx)
+	policy, err := parsePolicy(customersPolicy)
+	if err != nil {
+		return nil, nil, err
+	}
+	p, err := NewPlan(ctx, conn, Config{Policy: policy, Keyring: kr})
+	return p, conn.Config(), err
+}
+
+// fixture is a database with customers, keys that processes share, and the output that
+// nothing disturbed.
+type fixture struct {
+	dsn, keys string
+	conn      *pgx.Conn
+	plan      *Plan
+	whole     map[string]string
+	bytes     int64
+}
+
+func newFixture(t *testing.T, dsn string, rows int) *fixture {
+	small(t)
+	f := &fixture{dsn: dsn, keys: t.TempDir()}
+	var err error
+	f.conn, err = pgx.Connect(t.Context(), dsn)
+	require.NoError(t, err)
+	t.Cleanup(func() { f.conn.Close(context.Background()) })
+	run(t, f.conn, customers)
+	fill(t, f.conn, 1, rows)
+	run(t, f.conn, "analyze")
+	f.plan, _, err = planOf(t.Context(), dsn, f.keys)
+	require.NoError(t, err)
+	dir := t.TempDir()
+	r, err := f.plan.Run(t.Context(), f.config(dir))
+	require.NoError(t, err)
+	f.whole, f.bytes = files(t, dir), r.Bytes
+	return f
+}
+
+func (f *fixture) config(dir string) RunConfig {
+	return RunConfig{Source: f.conn.Config(), Dir: dir, Workers: 2}
+}
+
+func (f *fixture) child(dir string, env ...string) *exec.Cmd {
+	cmd := exec.Command(os.Args[0])
+	cmd.Env = append(append(os.Environ(), "PGXMASK_CHILD=1", "PGXMASK_DSN="+f.dsn, "PGXMASK_DIR="+dir, "PGXMASK_KEYS="+f.keys), env...)
+	return cmd
+}
+
+// incomplete checks that an output does not look finished, to whoever asks.
+func (f *fixture) incomplete(t *testing.T, dir string) {
+	require.NoFileExists(t, filepath.Join(dir, finishedName))
+	_, err := f.plan.Verify(t.Context(), f.config(dir))
+	require.ErrorIs(t, err, ErrUnfinished)
+}
+
+// resume checks that Resume, or Run where there is nothing yet, ends with the same bytes.
+func (f *fixture) resume(t *testing.T, dir string) *Result {
+	r, err := f.plan.Resume(t.Context(), f.config(dir))
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, ErrDamaged) { // it had not begun
+		require.NoError(t, os.RemoveAll(dir))
+		r, err = f.plan.Run(t.Context(), f.config(dir))
+	}
+	require.NoError(t, err)
+	require.Equal(t, f.whole, files(t, dir))
+	return r
+}
+
+// await waits until the output of a process has that many bytes, or the process ended.
+func await(t *testing.T, dir string, want int64, ended <-chan struct{}) {
+	for {
+		select {
+		case <-ended:
+			return
+		case <-t.Context().Done():
+			return
+		case <-time.After(time.Millisecond):
+		}
+		var n int64
+		filepath.WalkDir(dir, func(_ string, d fs.DirEntry, err error) error {
+			if err == nil && !d.IsDir() {
+				if info, err := d.Info(); err == nil {
+					n += info.Size()
+				}
+			}
+			return nil
+		})
+		if n >= want {
+			return
+		}
+	}
+}
+
+// TestKill kills processes that export when they have written a random part.
+func TestKill(t *testing.T) {
+	f := newFixture(t, pgtest.Database(t), 20_000)
+	random := rand.New(rand.NewPCG(1, 2))
+	killed, kept := 0, 0
+	for killed < 20 {
+		dir := filepath.Join(t.TempDir(), "out")
+		cmd := f.child(dir)
+		require.NoError(t, cmd.Start())
+		ended := make(chan struct{})
+		go func() { cmd.Wait(); close(ended) }()
+		await(t, dir, random.Int64N(f.bytes), ended)
+		cmd.Process.Kill()
+		<-ended
+		if cmd.ProcessState.Success() {
+			require.Equal(t, f.whole, files(t, dir))
+			continue
+		}
+		killed++
+		if _, err := os.Stat(dir); err == nil && len(files(t, dir)) > 0 {
+			f.incomplete(t, dir)
+		}
+		kept += f.resume(t, dir).Kept
+	}
+	require.NotZero(t, kept, "Resume keeps what was done")
+}
+
+// TestInterrupt sends ctrl-C.
+func TestInterrupt(t *testing.T) {
+	f := newFixture(t, pgtest.Database(t), 20_000)
+	dir := filepath.Join(t.TempDir(), "out")
+	cmd := f.child(dir)
+	var stderr strings.Builder
+	cmd.Stderr = &stderr
+	require.NoError(t, cmd.Start())
+	ended := make(chan struct{})
+	go func() { cmd.Wait(); close(ended) }()
+	await(t, dir, f.bytes/4, ended)
+	require.NoError(t, cmd.Process.Signal(os.Interrupt))
+	<-ended
+	require.False(t, cmd.ProcessState.Success())
+	require.Contains(t, stderr.String(), "context canceled")
+	f.incomplete(t, dir)
+	f.resume(t, dir)
+}
+
+// TestDiskFull lets no file grow beyond some KiB: writes fail as they do on a full disk.
+func TestDiskFull(t *testing.T) {
+	f := newFixture(t, pgtest.Database(t), 3_000)
+	for _, kib := range []int{1, 3, 8, 9} { // while the manifest is written, or rows
+		dir := filepath.Join(t.TempDir(), "out")
+		cmd := f.child(dir, "PGXMASK_FSIZE="+strings.Repeat("x", kib))
+		out, err := cmd.CombinedOutput()
+		require.Error(t, err, "%d KiB", kib)
+		require.Contains(t, string(out), "file too large")
+		f.incomplete(t, dir)
+		f.resume(t, dir)
+	}
+}
+
+// TestConnectionCut ends sessions of a run one after another, whatever they do.
+func TestConnectionCut(t *testing.T) {
+	f := newFixture(t, pgtest.Database(t), 20_000)
+	dir := t.TempDir()
+	result := make(chan error, 1)
+	go func() {
+		_, err := f.plan.Run(t.Context(), f.config(dir))
+		result <- err
+	}()
+	ended := make(chan struct{})
+	await(t, dir, f.bytes/4, ended)
+	run(t, f.conn, "select pg_terminate_backend(pid) from pg_stat_activity where datname = current_database() and pid <> pg_backend_pid() and query ilike '%copy%'")
+	if err := <-result; err != nil { // else it was done before
+		var server *pgconn.PgError
+		require.True(t, errors.As(err, &server) && server.Code == "57P01" || strings.Contains(err.Error(), "unexpected EOF") || strings.Contains(err.Error(), "reset"), err.Error())
+		f.incomplete(t, dir)
+		f.resume(t, dir)
+	}
+}
+
+// TestServerRestart has a backend die, at which PostgreSQL ends all sessions and starts
+// again.
+func TestServerRestart(t *testing.T) {
+	server, err := pgtest.Start(t.Context())
+	if errors.Is(err, pgtest.ErrNoBinaries) && os.Getenv(pgtest.EnvRequire) == "" {
+		t.Skip("SKIPPED without PostgreSQL: ", err)
+	}
+	require.NoError(t, err)
+	t.Cleanup(func() { server.Stop() })
+	f := newFixture(t, server.DSN(), 20_000)
+	dir := t.TempDir()
+	result := make(chan error, 1)
+	go func() {
+		_, err := f.plan.Run(t.Context(), f.config(dir))
+		result <- err
+	}()
+	await(t, dir, f.bytes/4, make(chan struct{}))
+	pid := f.conn.PgConn().PID()
+	require.NoError(t, syscall.Kill(int(pid), syscall.SIGKILL))
+	require.Error(t, <-result)
+	require.Eventually(t, func() bool {
+		conn, err := pgx.ConnectConfig(t.Context(), f.conn.Config())
+		if err == nil {
+			conn.Close(context.Background())
+		}
+		return err == nil
+	}, time.Minute, 50*time.Millisecond)
+	f.incomplete(t, dir)
+	f.resume(t, dir)
+}

@@ -35,6 +35,8 @@ type chunk struct {
 	weight   int64 // pages, for the progress
 }
 
+func (c *chunk) key() chunkKey { return chunkKey{c.table, c.n} }
+
 // stepLimits are the least and most pages (of 8 KiB) of a chunk, 8 MiB and 256 MiB. In
 // between it is the wantChunks-th part of the table. What is lost when a run is killed is at
 // most that for every worker.

@@ -120,9 +120,10 @@ type stream struct {
 	report  func(rows, bytes int64)
 }
 
-// observer looks at every row that is copied.
+// observer looks at every row of a chunk, and is closed if all went well.
 type observer interface {
 	observe(n int64, row *maskedRow) error
+	close()
 }
 
 // flushAt is how many bytes of output are gathered before they are written.

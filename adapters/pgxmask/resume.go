@@ -43,35 +43,51 @@ func (j *job) load(ctx context.Context) error {
 	if err := sameJob(s.header, j.header); err != nil {
 		return err
 	}
+	if err := j.keep(ctx, s, false); err != nil {
+		return err
+	}
+	return j.sink.record(ctx, &line{Snapshot: j.snapshot})
+}
+
+// keep takes over the chunks that are as they were, in the output and in the source. With
+// all set it takes those that changed in the source as well.
+func (j *job) keep(ctx context.Context, s *state, all bool) error {
 	now := j.header
 	j.header, j.constrained = s.header, s.constrained
 	j.divide()
 	if len(s.snapshots) == 0 {
-		return j.sink.record(ctx, &line{Snapshot: j.snapshot})
+		return nil
 	}
 	for _, c := range j.chunks {
-		d := s.chunks[chunkKey{c.table, c.n}]
+		d := s.chunks[c.key()]
 		if d == nil {
 			continue
 		}
-		keep, err := j.sink.intact(ctx, d)
-		if err == nil && keep {
-			keep, err = j.unchanged(ctx, c, d, s.snapshots[len(s.snapshots)-1], now)
-		}
+		intact, err := j.sink.intact(ctx, d)
 		if err != nil {
 			return err
 		}
-		if keep {
-			j.done[chunkKey{c.table, c.n}] = d
+		if !intact && all {
+			return fmt.Errorf("pgxmask: %s: %w", d.File, ErrDamaged)
+		}
+		same := false
+		if intact {
+			if same, err = j.unchanged(ctx, c, d, s.snapshots[len(s.snapshots)-1], now); err != nil {
+				return err
+			}
+		}
+		switch {
+		case same || all:
+			j.done[c.key()], j.changed[c.key()] = d, !same
 			j.kept++
-		} else if j.config.Target != nil {
+		case j.config.Target != nil:
 			return fmt.Errorf("pgxmask: %s: %w", j.plan.tables[c.table], ErrChanged)
-		} else {
+		default:
 			j.snapshot.Dropped = append(j.snapshot.Dropped, [2]int{c.table, c.n})
 		}
 	}
 	j.snapshot.Kept = j.kept
-	return j.sink.record(ctx, &line{Snapshot: j.snapshot})
+	return nil
 }
 
 // sameJob compares the header of an output with that of this plan and schema. Where rows

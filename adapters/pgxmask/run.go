@@ -10,6 +10,7 @@ import (
 	"runtime"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -106,7 +107,7 @@ func (p *Plan) run(ctx context.Context, config RunConfig, resume bool) (_ *Resul
 	if err := config.check(); err != nil {
 		return nil, err
 	}
-	j := &job{plan: p, config: config, done: map[chunkKey]*done{}, copied: map[chunkKey]*done{}}
+	j := newJob(p, config)
 	if j.holder, err = dial(ctx, config.Source); err != nil {
 		return nil, err
 	}
@@ -126,15 +127,17 @@ func (p *Plan) run(ctx context.Context, config RunConfig, resume bool) (_ *Resul
 	if err != nil {
 		return nil, err
 	}
-	if config.SkipVerify || config.bare {
-		j.verifier = nil
-	} else {
-		j.verifier = newVerifier(p, j.header)
+	if !config.SkipVerify && !config.bare {
+		j.verifier = newVerifier(j)
 	}
 	if err := j.copy(ctx); err != nil {
 		return nil, err
 	}
 	return j.finish(ctx)
+}
+
+func newJob(p *Plan, config RunConfig) *job {
+	return &job{plan: p, config: config, done: map[chunkKey]*done{}, changed: map[chunkKey]bool{}, copied: map[chunkKey]*done{}}
 }
 
 // job is a run.
@@ -151,8 +154,9 @@ type job struct {
 
 	constrained bool // the Target has its constraints
 
-	done map[chunkKey]*done // by an earlier run
-	kept int
+	done    map[chunkKey]*done // by an earlier run
+	changed map[chunkKey]bool  // of these, in the source since
+	kept    int
 
 	mu     sync.Mutex
 	copied map[chunkKey]*done // by this one
@@ -210,33 +214,71 @@ func (j *job) divide() {
 	}
 }
 
-// copy copies the chunks that are not done.
-func (j *job) copy(parent context.Context) error {
+// copy copies the chunks that are not done. The others are read for the verifier.
+func (j *job) copy(ctx context.Context) error {
+	var todo []*chunk
+	for _, c := range j.chunks {
+		if j.verifier != nil || j.done[c.key()] == nil {
+			todo = append(todo, c)
+		}
+	}
+	j.progress = newProgress(j.config.Progress, todo)
+	defer j.progress.stop()
+	return j.parallel(ctx, todo, func(ctx context.Context) (func(*pgx.Conn, *chunk) error, func(), error) {
+		out, err := j.sink.worker(ctx)
+		if err != nil {
+			return nil, nil, err
+		}
+		return func(conn *pgx.Conn, c *chunk) error {
+			err := j.chunk(ctx, conn, out, c)
+			j.progress.complete(c)
+			return err
+		}, out.close, nil
+	})
+}
+
+// parallel has the workers, each in a session of its own, take chunks in their order. start
+// returns what a worker does with them, and at its end.
+func (j *job) parallel(parent context.Context, chunks []*chunk, start func(context.Context) (func(*pgx.Conn, *chunk) error, func(), error)) error {
 	ctx, cancel := context.WithCancelCause(parent)
 	defer cancel(nil)
-	j.progress = newProgress(j.config.Progress, j.chunks)
-	defer j.progress.stop()
-
-	queue := make(chan *chunk)
+	var next atomic.Int64
+	work := func() error {
+		conn, err := dial(ctx, j.config.Source)
+		if err != nil {
+			return err
+		}
+		defer disconnect(conn)
+		if err := begin(ctx, conn, j.snapshot.ID); err != nil {
+			return failed("take the snapshot", err)
+		}
+		if err := lockTables(ctx, conn, j.plan.tables); err != nil {
+			return err
+		}
+		do, stop, err := start(ctx)
+		if err != nil {
+			return err
+		}
+		defer stop()
+		for ctx.Err() == nil {
+			n := next.Add(1) - 1
+			if n >= int64(len(chunks)) {
+				return nil
+			}
+			if err := do(conn, chunks[n]); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
 	var workers sync.WaitGroup
-	for range min(j.config.Workers, len(j.chunks)) {
+	for range min(j.config.Workers, len(chunks)) {
 		workers.Go(func() {
-			if err := j.work(ctx, queue); err != nil {
+			if err := work(); err != nil {
 				cancel(err)
 			}
 		})
 	}
-	for _, c := range j.chunks {
-		if j.done[chunkKey{c.table, c.n}] != nil && j.verifier == nil {
-			j.progress.complete(c)
-			continue
-		}
-		select {
-		case queue <- c:
-		case <-ctx.Done():
-		}
-	}
-	close(queue)
 	workers.Wait()
 	if err := parent.Err(); err != nil {
 		return fmt.Errorf("pgxmask: copy: %w: %w", err, context.Cause(parent))
@@ -244,88 +286,76 @@ func (j *job) copy(parent context.Context) error {
 	return context.Cause(ctx)
 }
 
-// work copies chunks of the queue in a session of its own.
-func (j *job) work(ctx context.Context, queue <-chan *chunk) error {
-	conn, err := dial(ctx, j.config.Source)
-	if err != nil {
-		return err
-	}
-	defer disconnect(conn)
-	if err := begin(ctx, conn, j.snapshot.ID); err != nil {
-		return failed("take the snapshot", err)
-	}
-	if err := lockTables(ctx, conn, j.plan.tables); err != nil {
-		return err
-	}
-	out, err := j.sink.worker(ctx)
-	if err != nil {
-		return err
-	}
-	defer out.close()
-	for c := range queue {
-		if err := j.chunk(ctx, conn, out, c); err != nil {
-			return err
-		}
-		j.progress.complete(c)
-	}
-	return nil
-}
-
-// chunk copies one chunk.
-func (j *job) chunk(ctx context.Context, conn *pgx.Conn, out sinkWorker, c *chunk) error {
+// fill copies the rows of a chunk, masked, to w, and returns how many.
+func (j *job) fill(ctx context.Context, conn *pgx.Conn, c *chunk, w io.Writer, seen observer) (int64, error) {
 	t := j.plan.tables[c.table]
 	encode, err := j.config.Format.encoder()
 	if err != nil {
-		return err
+		return 0, err
 	}
-	fill := func(w io.Writer) (int64, error) {
-		s, err := newStream(t, encode, w)
-		if err != nil {
-			return 0, err
-		}
-		s.report = j.progress.reporter()
-		if j.verifier != nil {
-			o := j.verifier.chunk(t, c)
-			defer o.close()
-			s.seen = o
-		}
-		tag, err := conn.PgConn().CopyTo(ctx, s, c.sql(t))
-		if err != nil {
-			return 0, failed("copy "+t.String(), err)
-		}
-		if err := s.close(); err != nil {
-			return 0, err
-		}
-		if n := tag.RowsAffected(); n != s.rows {
-			return 0, fmt.Errorf("pgxmask: copy %s: PostgreSQL sent %d rows and says %d", t, s.rows, n)
-		}
-		return s.rows, nil
+	s, err := newStream(t, encode, w)
+	if err != nil {
+		return 0, err
 	}
-	if j.done[chunkKey{c.table, c.n}] != nil { // for what the verifier has to know
-		_, err := fill(io.Discard)
+	s.report, s.seen = j.progress.reporter(), seen
+	tag, err := conn.PgConn().CopyTo(ctx, s, c.sql(t))
+	if err != nil {
+		return 0, failed("copy "+t.String(), err)
+	}
+	if err := s.close(); err != nil {
+		return 0, err
+	}
+	if n := tag.RowsAffected(); n != s.rows {
+		return 0, fmt.Errorf("pgxmask: copy %s: PostgreSQL sent %d rows and says %d", t, s.rows, n)
+	}
+	if seen != nil {
+		seen.close()
+	}
+	return s.rows, nil
+}
+
+// chunk copies one chunk, or only reads it if it is done.
+func (j *job) chunk(ctx context.Context, conn *pgx.Conn, out sinkWorker, c *chunk) error {
+	old := j.done[c.key()]
+	var seen observer
+	if j.verifier != nil {
+		o, err := j.verifier.chunk(c, old == nil || !j.changed[c.key()])
+		if err != nil {
+			return err
+		}
+		seen = o
+	}
+	if old != nil {
+		_, err := j.fill(ctx, conn, c, io.Discard, seen)
 		return err
 	}
 	d := &done{Table: c.table, N: c.n}
-	if err := out.write(ctx, c, d, fill); err != nil {
+	err := out.write(ctx, c, d, func(w io.Writer) (int64, error) { return j.fill(ctx, conn, c, w, seen) })
+	if err != nil {
 		return err
 	}
 	j.mu.Lock()
-	j.copied[chunkKey{c.table, c.n}] = d
+	j.copied[c.key()] = d
 	j.mu.Unlock()
 	return nil
+}
+
+// list returns what the chunks have become, in their order.
+func (j *job) list() []*done {
+	list := make([]*done, len(j.chunks))
+	for i, c := range j.chunks {
+		if list[i] = j.copied[c.key()]; list[i] == nil {
+			list[i] = j.done[c.key()]
+		}
+	}
+	return list
 }
 
 // finish verifies, and then writes the marker.
 func (j *job) finish(ctx context.Context) (*Result, error) {
 	r := &Result{Kept: j.kept}
-	list := make([]*done, 0, len(j.chunks))
-	for _, c := range j.chunks {
-		key := chunkKey{c.table, c.n}
-		d := j.copied[key]
-		if d == nil {
-			d = j.done[key]
-		}
-		list = append(list, d)
+	list := j.list()
+	for _, d := range list {
 		r.Rows += d.Rows
 		r.Bytes += d.Bytes
 	}

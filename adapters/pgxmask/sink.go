@@ -23,6 +23,14 @@ type sink interface {
 	worker(context.Context) (sinkWorker, error)
 	// schema writes what is not rows, after them, and returns the digests of files.
 	schema(context.Context, []*done) (map[string]string, error)
+	// read calls rows for every part of the output: a chunk, or a table with chunk -1,
+	// and what it returns for every row of it, and with row -1 at the end of a table.
+	// It does so in several goroutines.
+	read(ctx context.Context, rows func(table, chunk int, place string) func(row int64, values [][]byte)) error
+	// texts returns what there is besides rows, by name.
+	texts(context.Context) (map[string][]byte, error)
+	// digests returns what schema did, from what is there.
+	digests(context.Context) (map[string]string, error)
 	// finish writes the marker.
 	finish(context.Context, *Finished) error
 	close()

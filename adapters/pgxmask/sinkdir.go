@@ -15,6 +15,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 )
 
 // The files of an output beside those with rows.
@@ -341,4 +342,77 @@ func (f *folder) schema(ctx context.Context, chunks []*done) (map[string]string,
 		digests[name] = schemaDigest(sql)
 	}
 	return digests, nil
+}
+
+func (f *folder) texts(context.Context) (map[string][]byte, error) {
+	if f.job.config.Format != SQL {
+		return nil, nil
+	}
+	found := map[string][]byte{}
+	for _, name := range []string{beforeName, afterName, scriptName} {
+		text, err := os.ReadFile(filepath.Join(f.path, name))
+		if name == scriptName && f.script != nil {
+			text, err = f.script, nil
+		}
+		if err != nil {
+			return nil, fmt.Errorf("pgxmask: %w", err)
+		}
+		found[name] = text
+	}
+	return found, nil
+}
+
+func (f *folder) digests(ctx context.Context) (map[string]string, error) {
+	found, err := f.texts(ctx)
+	if err != nil || found == nil {
+		return nil, err
+	}
+	digests := map[string]string{}
+	for name, text := range found {
+		digests[name] = schemaDigest(text)
+	}
+	return digests, nil
+}
+
+func (f *folder) read(ctx context.Context, rows func(int, int, string) func(int64, [][]byte)) error {
+	chunks := f.job.list()
+	var next atomic.Int64
+	var workers sync.WaitGroup
+	errs := make([]error, f.job.config.Workers)
+	for w := range errs {
+		workers.Go(func() {
+			for errs[w] == nil && ctx.Err() == nil {
+				n := next.Add(1) - 1
+				if n >= int64(len(chunks)) {
+					return
+				}
+				d := chunks[n]
+				errs[w] = f.readFile(d, rows(d.Table, d.N, d.File))
+			}
+		})
+	}
+	workers.Wait()
+	return errors.Join(append(errs, ctx.Err())...)
+}
+
+// readFile reads the rows of a file.
+func (f *folder) readFile(d *done, row func(int64, [][]byte)) error {
+	file, err := os.Open(filepath.Join(f.path, filepath.FromSlash(d.File)))
+	if err != nil {
+		return fmt.Errorf("pgxmask: %w", err)
+	}
+	defer file.Close()
+	r, err := f.job.config.Compression.reader(file)
+	if err != nil {
+		return fmt.Errorf("pgxmask: %s: %w", d.File, err)
+	}
+	defer r.Close()
+	n, err := f.job.config.Format.read(r, f.job.plan.tables[d.Table], row)
+	if err == nil && n != d.Rows {
+		err = ErrDamaged
+	}
+	if err != nil {
+		return fmt.Errorf("pgxmask: %s: %w", d.File, err)
+	}
+	return nil
 }

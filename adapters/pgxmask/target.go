@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
@@ -213,6 +214,38 @@ func (t *target) schema(ctx context.Context, _ []*done) (map[string]string, erro
 		return nil, err
 	}
 	return nil, failed("commit in the target", tx.Commit(ctx))
+}
+
+func (t *target) texts(ctx context.Context) (map[string][]byte, error) {
+	if !t.made {
+		return nil, nil
+	}
+	before, after, err := t.job.schemaOf(ctx)
+	return map[string][]byte{"the schema before the rows": before, "the schema after the rows": after}, err
+}
+
+func (t *target) digests(context.Context) (map[string]string, error) { return nil, nil }
+
+// read reads table after table, in a session of its own.
+func (t *target) read(ctx context.Context, rows func(int, int, string) func(int64, [][]byte)) error {
+	conn, err := dial(ctx, t.job.config.Target)
+	if err != nil {
+		return err
+	}
+	defer disconnect(conn)
+	if err := begin(ctx, conn, ""); err != nil {
+		return failed("begin in the target", err)
+	}
+	for i, table := range t.job.plan.tables {
+		row := rows(i, -1, "the target's "+table.String())
+		reader := &textReader{table: table, row: row}
+		columns := strings.Trim(table.columnList(), " ()")
+		if _, err := conn.PgConn().CopyTo(ctx, reader, "copy (select "+columns+" from "+table.ident()+") to stdout"); err != nil {
+			return failed("read "+table.String()+" in the target", err)
+		}
+		row(-1, nil)
+	}
+	return nil
 }
 
 func (t *target) finish(ctx context.Context, m *Finished) error {

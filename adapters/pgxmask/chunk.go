@@ -118,11 +118,14 @@ func and(conditions []string) string {
 }
 
 // sql is the COPY of the chunk. Its rows come in the order in which they are stored;
-// the scan of a range has that anyway, and a condition may lead to another plan.
-func (c *chunk) sql(t *table) string {
+// the scan of a range has that anyway, and a condition may lead to another plan. Columns
+// that are not wanted are NULL.
+func (c *chunk) sql(t *table, wanted func(column int) bool) string {
 	columns := make([]string, len(t.columns))
 	for i := range t.columns {
-		columns[i] = ident(t.columns[i].name)
+		if columns[i] = "null"; wanted == nil || wanted(i) {
+			columns[i] = ident(t.columns[i].name)
+		}
 	}
 	order := ""
 	if t.where != "" {

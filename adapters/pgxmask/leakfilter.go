@@ -99,16 +99,18 @@ type filter struct {
 	added   atomic.Int64
 }
 
-// With 32 bits for each original one of about 100,000 other texts is taken for one. The
-// size is limited: beyond it one original in oneIn is looked for, chosen by its hash.
+// With 64 bits for each original one of some million other texts is taken for one; with
+// 32, if there are many, one of about 100,000. The size is limited: beyond it one
+// original in oneIn is looked for, chosen by its hash.
 const (
 	bitsEach  = 32
+	bitsFew   = 64
 	maxFilter = 64 << 20 // bytes
 )
 
 func newFilter(originals float64) *filter {
 	f := &filter{seed: maphash.MakeSeed(), oneIn: 1}
-	need := max(originals*bitsEach/8, 64<<10)
+	need := max(originals*bitsEach/8, min(originals*bitsFew/8, maxFilter), 64<<10)
 	for need/float64(f.oneIn) > maxFilter {
 		f.oneIn++
 	}
@@ -192,6 +194,18 @@ type scanner struct {
 	view   view
 	room   []byte
 	back   []byte
+}
+
+// find looks at a value as look says.
+func (s *scanner) find(value []byte, l look, hit func(norm []byte, f form)) {
+	switch l {
+	case lookWhole:
+		if norm := s.view.original(value); norm != nil && s.filter.has(norm) {
+			hit(norm, plain)
+		}
+	case lookEverywhere:
+		s.scan(value, hit)
+	}
 }
 
 // scan calls hit for what may be an original in a text, in any form. norm is good until

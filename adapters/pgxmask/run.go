@@ -298,7 +298,7 @@ func (j *job) fill(ctx context.Context, conn *pgx.Conn, c *chunk, w io.Writer, s
 		return 0, err
 	}
 	s.report, s.seen = j.progress.reporter(), seen
-	tag, err := conn.PgConn().CopyTo(ctx, s, c.sql(t))
+	tag, err := conn.PgConn().CopyTo(ctx, s, c.sql(t, nil))
 	if err != nil {
 		return 0, failed("copy "+t.String(), err)
 	}

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"hash/maphash"
-	"io"
 	"maps"
 	"math"
 	"slices"
@@ -137,14 +136,22 @@ type tableCheck struct {
 	samples map[int]map[int64]uint64 // by chunk and row: the hash of the masked values
 }
 
+// look is how the values of a column of the output are searched for originals.
+type look uint8
+
+const (
+	lookNowhere    look = iota
+	lookWhole           // whether a whole value is one
+	lookEverywhere      // in all forms, at every place
+)
+
 type columnCheck struct {
-	masked bool
-	// original is whether the values are looked for, and looked is whether the
-	// output's are searched.
-	original, looked bool
-	reason           string
-	values, same     int64
-	before, after    *distinct
+	masked        bool
+	original      bool // whether the values are looked for
+	look          look // how those of the output are searched
+	reason        string
+	values, same  int64
+	before, after *distinct
 }
 
 // fixedTypes hold no original, and steadyTypes have one text for a value.
@@ -170,6 +177,9 @@ var byChance = strings.Fields("given surname city region postcode country date d
 // be somebody's.
 var permuted = strings.Fields("given surname name street city region postcode country address phone pan ssn nino iban mac ip int format shape date date-round noise bucket round age")
 
+// composed are rules that keep a part of what is around the values that they mask.
+var composed = []string{"text", `{"rule":"json"`, `{"rule":"array"`, `{"rule":"hstore"`}
+
 // sameByRule are rules that leave values as they are, where they fit.
 var sameByRule = strings.Fields("date-round noise bucket round age partial constant")
 
@@ -186,13 +196,20 @@ func newVerifier(j *job) *verifier {
 		rows := max(t.rows, float64(pagesOf(j.header.Tables[i]))*10, 1000)
 		for k := range t.columns {
 			col, check := &t.columns[k], &c.columns[k]
-			check.looked = !fixedTypes[col.oid]
+			if !fixedTypes[col.oid] {
+				check.look = lookEverywhere
+			}
 			if col.rule == nil {
 				continue
 			}
 			check.masked, check.before, check.after = true, newDistinct(), newDistinct()
 			name := ruleName(col.rule)
-			check.looked = check.looked && !slices.Contains(permuted, name)
+			switch {
+			case slices.Contains(permuted, name):
+				check.look = lookNowhere
+			case !slices.Contains(composed, name):
+				check.look = min(check.look, lookWhole)
+			}
 			switch {
 			case slices.Contains(byChance, name):
 				check.reason = "values of rule " + name + " are in other columns by chance"
@@ -563,8 +580,8 @@ func (s *search) reader(table, chunk int, place string) func(row int64, values [
 			delete(wanted, s.v.rowHash(t.table, values))
 		}
 		for i := range t.columns {
-			if t.columns[i].looked && len(values[i]) >= minOriginal {
-				scan.scan(values[i], func(norm []byte, f form) {
+			if t.columns[i].look != lookNowhere && len(values[i]) >= minOriginal {
+				scan.find(values[i], t.columns[i].look, func(norm []byte, f form) {
 					id := rowID{chunk, row}
 					if chunk < 0 { // rows of a Target have no place in the source
 						id = rowID{-1, -1}
@@ -646,8 +663,13 @@ func (s *search) confirm(ctx context.Context, r *Verification) error {
 	}
 	there := map[candidate]bool{}
 	var mu sync.Mutex
-	err := s.v.job.each(ctx, func(c *chunk) observer {
-		return &confirmation{check: s.v.tables[c.table], chunk: c, byNorm: byNorm, byRow: byRow[c.table], scan: scanner{filter: s.v.filter}, mu: &mu, there: there}
+	err := s.v.job.parallel(ctx, s.v.job.chunks, func(ctx context.Context) (func(*pgx.Conn, *chunk) error, func(), error) {
+		return func(conn *pgx.Conn, c *chunk) error {
+			check := s.v.tables[c.table]
+			o := &confirmation{check: check, chunk: c, byNorm: byNorm, byRow: byRow[c.table], scan: scanner{filter: s.v.filter}, mu: &mu, there: there}
+			_, err := conn.PgConn().CopyTo(ctx, &textReader{table: check.table, row: o.row}, c.sql(check.table, check.isMasked))
+			return failed("read "+check.table.String()+" again", err)
+		}, func() {}, nil
 	})
 	if err != nil {
 		return err
@@ -687,7 +709,10 @@ func (s *search) confirm(ctx context.Context, r *Verification) error {
 	return nil
 }
 
-// confirmation observes the source's rows for confirm.
+// isMasked reports whether a column is.
+func (t *tableCheck) isMasked(i int) bool { return t.columns[i].masked }
+
+// confirmation looks at the source's rows for confirm.
 type confirmation struct {
 	check  *tableCheck
 	chunk  *chunk
@@ -699,15 +724,12 @@ type confirmation struct {
 	there  map[candidate]bool
 }
 
-func (o *confirmation) observe(n int64, row *maskedRow) error {
+func (o *confirmation) row(n int64, values [][]byte) {
 	for i := range o.check.columns {
-		if !o.check.columns[i].original || row.values[i] == nil {
+		if !o.check.columns[i].original || values[i] == nil {
 			continue
 		}
-		norm := o.view.original(row.values[i])
-		if norm == nil {
-			continue
-		}
+		norm := o.view.original(values[i])
 		if found := o.byNorm[string(norm)]; found != nil {
 			o.mu.Lock()
 			for _, p := range found {
@@ -720,7 +742,7 @@ func (o *confirmation) observe(n int64, row *maskedRow) error {
 	}
 	for _, id := range []rowID{{o.chunk.n, n}, {-1, -1}} {
 		for _, c := range o.byRow[id] {
-			o.scan.scan(row.values[c.column], func(norm []byte, f form) {
+			o.scan.find(values[c.column], o.check.columns[c.column].look, func(norm []byte, f form) {
 				if string(norm) == c.norm && f == c.form {
 					o.mu.Lock()
 					o.there[c] = true
@@ -729,17 +751,4 @@ func (o *confirmation) observe(n int64, row *maskedRow) error {
 			})
 		}
 	}
-	return nil
-}
-
-func (o *confirmation) close() {}
-
-// each reads the source's rows again.
-func (j *job) each(ctx context.Context, observe func(*chunk) observer) error {
-	return j.parallel(ctx, j.chunks, func(ctx context.Context) (func(*pgx.Conn, *chunk) error, func(), error) {
-		return func(conn *pgx.Conn, c *chunk) error {
-			_, err := j.fill(ctx, conn, c, io.Discard, observe(c))
-			return err
-		}, func() {}, nil
-	})
 }

@@ -166,11 +166,11 @@ func checkSchema(ctx context.Context, conn *pgx.Conn, t *table) error {
 	return nil
 }
 
-// digest is that of all that decides what the output is, besides the rows: tables,
+// fingerprint is the digest of all that decides what the output is, besides the rows: tables,
 // columns, rules, and the check value of the keys.
-func (p *Plan) digest() string {
+func (p *Plan) fingerprint() string {
 	h := sha256.New()
-	fmt.Fprintf(h, "%q\n", p.check)
+	fmt.Fprintf(h, "%q %q\n", p.check, p.digest)
 	for _, t := range p.tables {
 		fmt.Fprintf(h, "%q %q %q %q\n", t.schema, t.name, t.subject, t.where)
 		for _, c := range t.columns {

@@ -221,4 +221,4 @@ func (s *stream) close() error {
 	return s.flush()
 }
 
-func (t *table) String() string { return t.schema + "." + t.name }
+func (t *table) String() string { return t.title() }

@@ -28,7 +28,7 @@ type line struct {
 type header struct {
 	Version     int           `json:"version"`
 	Database    string        `json:"database"`
-	Policy      string        `json:"policy"` // Plan.digest
+	Policy      string        `json:"policy"` // Plan.fingerprint
 	Check       string        `json:"check"`  // of the keys
 	Format      Format        `json:"format"`
 	Compression Compression   `json:"compression,omitempty"`

@@ -181,7 +181,7 @@ func (j *job) export(ctx context.Context) error {
 	}
 	j.snapshot.Time = j.snapshot.Time.UTC()
 	h := &header{
-		Version: manifestVersion, Database: j.plan.database, Policy: j.plan.digest(), Check: j.plan.check,
+		Version: manifestVersion, Database: j.plan.database, Policy: j.plan.fingerprint(), Check: j.plan.check,
 		Format: j.config.Format, Compression: j.config.Compression,
 	}
 	for _, t := range j.plan.tables {

@@ -28,7 +28,7 @@ const customers = `create table customers (
 
 const customersPolicy = `"public.customers": {"subject": "id", "columns": {
 	"id": {"keep": "a number"}, "email": "email,domain=customer.email", "phone": "phone,domain=customer.phone",
-	"given": "given", "surname": "surname", "card": "pan,domain=card", "born": "date",
+	"given": "given", "surname": "surname", "card": "pan,domain=card", "born": "date,fallback=error",
 	"plan": {"keep": "four values"}, "note": {"keep": "made by the system"}, "created": {"keep": "when"}}}`
 
 // fill makes customers from..to, whose notes need escapes now and then.

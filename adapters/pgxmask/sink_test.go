@@ -48,7 +48,7 @@ var shop = []string{
 }
 
 const shopPolicy = `
-	"public.people": {"subject": "id", "columns": {"id": {"keep": "a number"}, "email": "email", "boss": {"keep": "a number"}, "born": "date", "mood": {"keep": "two"},
+	"public.people": {"subject": "id", "columns": {"id": {"keep": "a number"}, "email": "email", "boss": {"keep": "a number"}, "born": "date,fallback=error", "mood": {"keep": "two"},
 		"tags": {"keep": "few"}, "extra": {"keep": "made"}, "raw": {"keep": "made"}, "zip": {"keep": "large"}, "best": {"keep": "a number"}}},
 	"public.orders": {"columns": {"person": {"keep": "a number"}, "n": {"keep": "a number"}, "card": "pan", "total": {"keep": "wanted"}, "paid": {"keep": "wanted"}}},
 	"public.items": {"columns": {"person": {"keep": "a number"}, "n": {"keep": "a number"}, "item": {"keep": "a number"}, "what": {"keep": "wares"}}},

@@ -183,11 +183,6 @@ var composed = []string{"text", `{"rule":"json"`, `{"rule":"array"`, `{"rule":"h
 // sameByRule are rules that leave values as they are, where they fit.
 var sameByRule = strings.Fields("date-round noise bucket round age partial constant")
 
-func ruleName(r *mask.Rule) string {
-	name, _, _ := strings.Cut(r.String(), ",")
-	return name
-}
-
 func newVerifier(j *job) *verifier {
 	v := &verifier{job: j, seed: maphash.MakeSeed()}
 	originals := 0.0
@@ -378,10 +373,7 @@ func (j *job) verify(ctx context.Context) (*Verification, error) {
 			}
 		}
 	}
-	keys, err := j.references(ctx)
-	if err != nil {
-		return nil, err
-	}
+	keys := j.references()
 	r.References = len(keys)
 	s := &search{v: v, keys: keys, candidates: map[candidate]*places{}}
 	if err := j.sink.read(ctx, s.reader); err != nil {
@@ -404,7 +396,7 @@ func (j *job) verify(ctx context.Context) (*Verification, error) {
 	}
 	for _, k := range keys {
 		if n := k.missing.Load(); n > 0 {
-			r.Findings = append(r.Findings, &Finding{Kind: ForeignKey, Table: k.child.String(), Object: k.name, Reason: fmt.Sprintf("%d rows refer to none of %s", n, k.parent)})
+			r.Findings = append(r.Findings, &Finding{Kind: ForeignKey, Table: k.table, Object: k.name, Reason: fmt.Sprintf("%d rows refer to none of %s", n, k.target)})
 		}
 	}
 	if err := s.confirm(ctx, r); err != nil {
@@ -523,7 +515,7 @@ const maxCandidates = 1 << 18
 // search reads an output.
 type search struct {
 	v      *verifier
-	keys   []*reference
+	keys   []*referenceCheck
 	second bool // of the foreign keys, after all that they refer to was read
 
 	mu          sync.Mutex
@@ -554,7 +546,13 @@ func (s *search) reader(table, chunk int, place string) func(row int64, values [
 		s.mu.Unlock()
 	}
 	return func(row int64, values [][]byte) {
-		if s.second {
+		switch {
+		case row < 0: // the end of a table
+			if len(wanted) > 0 {
+				s.differs(t.table, place)
+			}
+			return
+		case s.second:
 			for _, k := range s.keys {
 				k.check(table, values)
 			}
@@ -562,12 +560,6 @@ func (s *search) reader(table, chunk int, place string) func(row int64, values [
 		}
 		for _, k := range s.keys {
 			k.add(table, values)
-		}
-		if row < 0 { // the end of a table
-			if len(wanted) > 0 {
-				s.differs(t.table, place)
-			}
-			return
 		}
 		if want, ok := samples[row]; ok {
 			s.mu.Lock()
@@ -733,7 +725,7 @@ func (o *confirmation) row(n int64, values [][]byte) {
 		if found := o.byNorm[string(norm)]; found != nil {
 			o.mu.Lock()
 			for _, p := range found {
-				if name := o.check.table.String() + "." + o.check.table.columns[i].name; p.of == "" || name < p.of {
+				if name := o.check.table.title() + "." + quotePart(o.check.table.columns[i].name); p.of == "" || name < p.of {
 					p.of = name
 				}
 			}

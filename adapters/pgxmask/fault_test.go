@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"os/signal"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"syscall"
 	"testing"
@@ -51,7 +52,16 @@ func child() error {
 	if err != nil {
 		return err
 	}
-	_, err = p.Run(ctx, RunConfig{Source: source, Dir: dir, Workers: 2})
+	config := RunConfig{Source: source, Dir: dir, Workers: 2}
+	if target := os.Getenv("PGXMASK_TARGET"); target != "" {
+		if config.Target, err = pgx.ParseConfig(target); err != nil {
+			return err
+		}
+	}
+	if os.Getenv("PGXMASK_STEP") != "" {
+		stepLimits = [2]int64{1 << 10, 32 << 10}
+	}
+	_, err = p.Run(ctx, config)
 	return err
 }
 
@@ -271,4 +281,25 @@ func TestServerRestart(t *testing.T) {
 	}, time.Minute, 50*time.Millisecond)
 	f.incomplete(t, dir)
 	f.resume(t, dir)
+}
+
+// TestMemory exports in a process of its own, and asks the system how large it was.
+func TestMemory(t *testing.T) {
+	rows := 500_000
+	if raceEnabled {
+		rows = 20_000
+	}
+	f := newFixture(t, pgtest.Database(t), 10)
+	run(t, f.conn, "truncate customers")
+	fill(t, f.conn, 1, rows)
+	run(t, f.conn, "analyze")
+	cmd := f.child(filepath.Join(t.TempDir(), "out"), "PGXMASK_STEP=1")
+	out, err := cmd.CombinedOutput()
+	require.NoError(t, err, string(out))
+	size := cmd.ProcessState.SysUsage().(*syscall.Rusage).Maxrss
+	if runtime.GOOS != "darwin" { // there it is in bytes, elsewhere in KiB
+		size <<= 10
+	}
+	t.Logf("%d rows, with Verify: %d MB", rows, size/1e6)
+	require.Less(t, size, int64(200e6))
 }

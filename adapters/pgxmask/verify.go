@@ -47,9 +47,13 @@ type Verification struct {
 	// Sampled is how many rows were masked a second time, read back from the output
 	// and compared.
 	Sampled int64
-	// References is how many foreign keys were checked, those with masked columns. The
-	// others are as they were, or PostgreSQL has checked them in a Target.
+	// References is how many foreign keys, and references of the Config, were checked:
+	// those with masked columns, and those of a subset. The others are as they were,
+	// or PostgreSQL has checked them in a Target.
 	References int
+	// Changed is how many chunks were left out of the sample, since their rows in the
+	// source are no longer those that were copied.
+	Changed int
 }
 
 // ColumnCheck is a masked column.
@@ -371,6 +375,11 @@ func (j *job) verify(ctx context.Context) (*Verification, error) {
 			if t.columns[i].masked {
 				r.Columns = append(r.Columns, t.column(i, &r.Findings))
 			}
+		}
+	}
+	for _, changed := range j.changed {
+		if changed {
+			r.Changed++
 		}
 	}
 	keys := j.references()

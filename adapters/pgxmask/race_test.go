@@ -1,0 +1,5 @@
+//go:build race
+
+package pgxmask
+
+const raceEnabled = true

@@ -1,0 +1,311 @@
+package pgxmask
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/stretchr/testify/require"
+
+	"github.com/sealfield/sealfield/internal/pgtest"
+	"github.com/sealfield/sealfield/keyring/keyringtest"
+)
+
+// interrupt makes a finished output one that lacks its marker and all but the first
+// chunks, and ends within a line.
+func interrupt(t *testing.T, dir string, chunks int) {
+	require.NoError(t, os.Remove(filepath.Join(dir, finishedName)))
+	name := filepath.Join(dir, manifestName)
+	data, err := os.ReadFile(name)
+	require.NoError(t, err)
+	lines := bytes.SplitAfter(data, []byte("\n"))
+	require.Greater(t, len(lines), 3+chunks)
+	cut := append(bytes.Join(lines[:2+chunks], nil), lines[2+chunks][:10]...)
+	require.NoError(t, os.WriteFile(name, cut, 0o600))
+}
+
+// TestResumeChanged changes the source between Run and Resume: the output is that of a Run
+// afterwards, and of the chunks those are kept where nothing changed.
+func TestResumeChanged(t *testing.T) {
+	const rows = 2500
+	for _, c := range []struct {
+		name   string
+		change []string
+		kept   string // all, some, none
+	}{
+		{"nothing", nil, "all"},
+		{"vacuum", []string{"vacuum (freeze) customers"}, "all"},
+		{"read and locked", []string{"select * from customers for update"}, "all"},
+		{"update", []string{"update customers set note = 'new' where id = 7"}, "some"},
+		{"update at the end", []string{"update customers set note = 'new' where id = 2500"}, "all"},
+		{"update in place", []string{"delete from customers where id = 8", "vacuum customers", "update customers set note = 'new' where id = 7"}, "some"},
+		{"delete", []string{"delete from customers where id = 7"}, "some"},
+		{"delete one, insert one", []string{"delete from customers where id = 7", "vacuum customers",
+			"insert into customers select 7, 'x@y.z', phone, given, surname, card, born, plan, note, created from customers where id = 8"}, "some"},
+		{"rolled back", []string{"begin", "delete from customers", "rollback"}, "all"},
+		{"insert", []string{"insert into customers select -id, 'x' || email, phone, given, surname, card, born, plan, note, created from customers"}, "all"},
+		{"rewritten", []string{"vacuum full customers"}, "none"},
+		{"truncated", []string{"create temp table t as table customers", "truncate customers", "insert into customers table t", "drop table t"}, "none"},
+		{"sorted", []string{"cluster customers using customers_email_key"}, "none"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			small(t)
+			conn, p := newCustomers(t, rows)
+			config := RunConfig{Source: conn.Config(), Dir: t.TempDir(), Workers: 1}
+			_, err := p.Run(t.Context(), config)
+			require.NoError(t, err)
+			const chunks = 4
+			interrupt(t, config.Dir, chunks)
+			run(t, conn, c.change...)
+
+			// A Resume that ends at once must not make the next one forget.
+			j := newJob(p, config)
+			require.NoError(t, j.config.check())
+			j.holder, err = dial(t.Context(), config.Source)
+			require.NoError(t, err)
+			require.NoError(t, j.export(t.Context()))
+			j.sink = newFolder(j)
+			require.NoError(t, j.load(t.Context()))
+			j.sink.close()
+			disconnect(j.holder)
+
+			r, err := p.Resume(t.Context(), config)
+			require.NoError(t, err)
+			switch c.kept {
+			case "all":
+				require.Equal(t, chunks, r.Kept)
+			case "some":
+				require.Equal(t, chunks-1, r.Kept)
+			case "none":
+				require.Zero(t, r.Kept)
+			}
+			afresh := config
+			afresh.Dir = t.TempDir()
+			want, err := p.Run(t.Context(), afresh)
+			require.NoError(t, err)
+			require.Equal(t, want.Rows, r.Rows)
+			require.Equal(t, content(t, afresh.Dir, "public.customers", None), content(t, config.Dir, "public.customers", None))
+		})
+	}
+}
+
+// TestResumeRefuses has what Resume can not go on with.
+func TestResumeRefuses(t *testing.T) {
+	small(t)
+	conn, p := newCustomers(t, 5000)
+	config := RunConfig{Source: conn.Config(), Dir: t.TempDir()}
+	_, err := p.Run(t.Context(), config)
+	require.NoError(t, err)
+	interrupt(t, config.Dir, 3)
+
+	other, err := newPlan(t, conn, keyringtest.NewKeyring(t), customersPolicy)
+	require.NoError(t, err)
+	_, err = other.Resume(t.Context(), config)
+	require.ErrorIs(t, err, ErrPlan, "other keys")
+	changed := config
+	changed.Format = CSV
+	_, err = p.Resume(t.Context(), changed)
+	require.ErrorIs(t, err, ErrPlan, "another format")
+
+	j := newJob(p, config)
+	f := newFolder(j)
+	_, err = f.load(t.Context())
+	require.NoError(t, err)
+	_, err = p.Resume(t.Context(), config)
+	require.ErrorIs(t, err, ErrInUse)
+	f.close()
+
+	files, err := filepath.Glob(filepath.Join(config.Dir, "*", "*"))
+	require.NoError(t, err)
+	require.NoError(t, os.WriteFile(files[0], []byte("1\tdamaged\n"), 0o600))
+	r, err := p.Resume(t.Context(), config)
+	require.NoError(t, err)
+	require.Equal(t, 2, r.Kept, "a damaged file is copied again")
+
+	interrupt(t, config.Dir, 3)
+	run(t, conn, "alter table customers add column secret text")
+	_, err = p.Resume(t.Context(), config)
+	require.ErrorIs(t, err, ErrSchema)
+}
+
+// TestKillTarget kills processes that copy into a database.
+func TestKillTarget(t *testing.T) {
+	f := newFixture(t, pgtest.Database(t), 5_000)
+	const rows = "select count(*) || md5(string_agg(c::text, '' order by id)) from customers c"
+	var whole string
+	for _, lines := range []int{0, 1, 2, 4, 8, 12, -1} { // of the manifest, before the kill; -1: it is not killed
+		target := pgtest.Database(t)
+		cmd := f.child("", "PGXMASK_TARGET="+target)
+		require.NoError(t, cmd.Start())
+		ended := make(chan struct{})
+		go func() { cmd.Wait(); close(ended) }()
+		conn, err := pgx.Connect(t.Context(), target)
+		require.NoError(t, err)
+		t.Cleanup(func() { conn.Close(context.Background()) })
+		count := func() (n int) {
+			if conn.QueryRow(t.Context(), "select count(*) from pgxmask.manifest").Scan(&n) != nil {
+				return 0
+			}
+			return n
+		}
+		for alive := true; alive && (lines < 0 || count() < lines); {
+			select {
+			case <-ended:
+				alive = false
+			case <-time.After(5 * time.Millisecond):
+			}
+		}
+		cmd.Process.Kill()
+		<-ended
+		config := RunConfig{Source: f.conn.Config(), Target: conn.Config()}
+		if count() == 0 {
+			_, err = f.plan.Run(t.Context(), config)
+		} else if !cmd.ProcessState.Success() {
+			_, verify := f.plan.Verify(t.Context(), config)
+			require.ErrorIs(t, verify, ErrUnfinished)
+			_, err = f.plan.Resume(t.Context(), config)
+		}
+		require.NoError(t, err)
+		var got string
+		require.NoError(t, conn.QueryRow(t.Context(), rows).Scan(&got))
+		if whole == "" {
+			whole = got
+		}
+		require.Equal(t, whole, got)
+		_, err = f.plan.Verify(t.Context(), config)
+		require.NoError(t, err)
+		_, err = f.plan.Resume(t.Context(), config)
+		require.ErrorIs(t, err, ErrExists)
+	}
+}
+
+// forge changes the rows of an output that is finished, and its manifest and marker with
+// them.
+func forge(t *testing.T, p *Plan, dir, pattern string, change func([]byte) []byte) {
+	data, err := os.ReadFile(filepath.Join(dir, manifestName))
+	require.NoError(t, err)
+	s, err := parseManifest(data)
+	require.NoError(t, err)
+	changed := false
+	for _, d := range s.chunks {
+		name := filepath.Join(dir, filepath.FromSlash(d.File))
+		if ok, _ := filepath.Match(pattern, d.File); ok {
+			rows, err := os.ReadFile(name)
+			require.NoError(t, err)
+			forged := change(bytes.Clone(rows))
+			changed = changed || !bytes.Equal(rows, forged)
+			require.NoError(t, os.WriteFile(name, forged, 0o600))
+			d.Rows = int64(bytes.Count(forged, []byte("\n")))
+		}
+		d.Bytes, d.SHA256, err = fileDigest(name)
+		require.NoError(t, err)
+	}
+	require.True(t, changed)
+	var lines []byte
+	add := func(l *line) {
+		data, err := encodeLine(l)
+		require.NoError(t, err)
+		lines = append(lines, data...)
+	}
+	add(&line{Header: s.header})
+	add(&line{Snapshot: s.snapshots[0]})
+	var list []*done
+	for i := range s.header.Tables {
+		for n := 0; s.chunks[chunkKey{i, n}] != nil; n++ {
+			add(&line{Chunk: s.chunks[chunkKey{i, n}]})
+			list = append(list, s.chunks[chunkKey{i, n}])
+		}
+	}
+	require.NoError(t, os.WriteFile(filepath.Join(dir, manifestName), lines, 0o600))
+	m, err := readFinished(dir)
+	require.NoError(t, err)
+	m.Digest = digest(s.header, list, nil)
+	data, err = json.Marshal(m)
+	require.NoError(t, err)
+	require.NoError(t, os.WriteFile(filepath.Join(dir, finishedName), data, 0o600))
+}
+
+// TestForged gives Verify outputs with right digests and wrong rows.
+func TestForged(t *testing.T) {
+	small(t)
+	conn := connect(t,
+		"create table accounts (email text primary key, phone text not null, note text)",
+		"create table logins (email text not null references accounts, at int not null)",
+		"insert into accounts select 'user' || i || '@example.com', '+4930' || 10000000 + i, 'n' from generate_series(1, 2000) i",
+		"insert into logins select email, 1 from accounts", "analyze")
+	p, err := newPlan(t, conn, keyringtest.NewKeyring(t), `
+		"public.accounts": {"columns": {"email": "email", "phone": "phone", "note": {"keep": "short"}}},
+		"public.logins": {"columns": {"email": "email", "at": {"keep": "a number"}}}`)
+	require.NoError(t, err)
+	for _, c := range []struct {
+		name, files string
+		change      func([]byte) []byte
+		want        []Kind
+	}{
+		{"nothing", "*accounts/*", nil, nil},
+		{"masked values of another rule", "*accounts/*", func(rows []byte) []byte {
+			return bytes.ReplaceAll(rows, []byte("\t+49"), []byte("\t+48"))
+		}, []Kind{Remask}},
+		{"an original", "*accounts/*", func(rows []byte) []byte {
+			return bytes.Replace(rows, []byte("\tn\n"), []byte("\tuser77@example.com\n"), 1)
+		}, []Kind{Leak}},
+		{"an original in its own column", "*logins/*", func(rows []byte) []byte {
+			lines := bytes.SplitAfter(rows, []byte("\n"))
+			lines[1] = []byte("user2@example.com\t1\n")
+			return bytes.Join(lines, nil)
+		}, []Kind{ForeignKey, Leak}},
+		{"a row less", "*accounts/*", func(rows []byte) []byte {
+			_, rest, _ := bytes.Cut(rows, []byte("\n"))
+			return rest
+		}, []Kind{ForeignKey}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			config := RunConfig{Source: conn.Config(), Dir: t.TempDir(), Workers: 1}
+			_, err := p.Run(t.Context(), config)
+			require.NoError(t, err)
+			if c.change != nil {
+				forge(t, p, config.Dir, c.files, c.change)
+			}
+			r, err := p.Verify(t.Context(), config)
+			if c.want == nil {
+				require.NoError(t, err)
+				require.Equal(t, 1, r.Verification.References)
+				return
+			}
+			require.ErrorIs(t, err, ErrVerify)
+			kinds := map[Kind]bool{}
+			for _, f := range r.Verification.Findings {
+				kinds[f.Kind] = true
+				require.NotContains(t, f.Error(), "@")
+			}
+			for _, k := range c.want {
+				require.True(t, kinds[k], "%s in %v", k, err)
+			}
+		})
+	}
+}
+
+// TestDistinctCounts counts exactly while it can, and notices what comes with two others.
+func TestDistinctCounts(t *testing.T) {
+	mix := func(i uint64) uint64 { return (i + 1) * 0x9e3779b97f4a7c15 * 31 }
+	a, b := newDistinct(), newDistinct()
+	for i := range uint64(5000) {
+		a.add(mix(i), i)
+		b.add(mix(i+2500), i+2500)
+	}
+	a.merge(b)
+	require.Equal(t, 7500.0, a.count())
+	require.Zero(t, a.conflicts)
+	a.add(mix(3), 4)
+	require.Equal(t, int64(1), a.conflicts)
+	for i := range uint64(200_000) {
+		a.add(mix(i), i)
+	}
+	require.InEpsilon(t, 200_000.0, a.count(), 0.05)
+	require.LessOrEqual(t, len(a.seen), maxDistinct)
+}

@@ -39,6 +39,7 @@ test-%: cc $(WITHPG) ## test one module, by the last part of its folder
 
 large: $(WITHPG) ## what the race detector makes smaller, at full size: plans over 200,000 rows, a million masked values
 	@$(WITHPG) -- go test -count=1 -run '^(TestPlans|TestVaultPlans|TestDistinct)' ./adapters/pgxfield ./adapters/pgxstore ./mask
+	@$(WITHPG) -- go test -count=1 -v -run '^TestMemory$$' ./adapters/pgxmask
 
 demo: $(WITHPG) ## run examples/quickstart, in DATABASE_URL or a throw-away PostgreSQL
 	@go build -o bin/quickstart ./examples/quickstart
@@ -48,6 +49,7 @@ bench: $(WITHPG) ## compare the hot paths with their floors; pgxfield with BENCH
 	@go run ./internal/bench
 	@SEALFIELD_BENCH_ROWS=$(BENCHROWS) $(WITHPG) -- go test -run '^$$' -bench Table -benchtime 1x -timeout 30m ./adapters/pgxfield
 	@$(WITHPG) -- go test -run '^$$' -bench Vault -benchtime 1x -timeout 30m ./adapters/pgxstore
+	@SEALFIELD_BENCH_ROWS=500000 $(WITHPG) -- go test -run '^$$' -bench Run -benchtime 1x -timeout 30m ./adapters/pgxmask
 
 fuzz: $(WITHPG) ## run each fuzz target for FUZZTIME (20s)
 	@$(WITHPG) -- sh -ec 'for dir in $(LIGHT); do cd "$$dir"; \

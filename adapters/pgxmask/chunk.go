@@ -64,7 +64,7 @@ func locate(ctx context.Context, conn *pgx.Conn, t *table) ([]storage, error) {
 	if err != nil {
 		return nil, err
 	}
-	ranges := conn.PgConn().ParameterStatus("server_version") != "" && versionOf(conn) >= tidScan
+	ranges := versionOf(conn) >= tidScan
 	return pgx.CollectRows(rows, func(row pgx.CollectableRow) (r storage, err error) {
 		var heap bool
 		if err = row.Scan(&r.Name, &heap, &r.Filenode, &r.Pages); err != nil {
@@ -144,12 +144,12 @@ func checkSchema(ctx context.Context, conn *pgx.Conn, t *table) error {
 		select attname, format_type(atttypid, atttypmod) from pg_attribute
 		where attrelid = $1::regclass and attnum > 0 and not attisdropped and attgenerated = '' order by attnum`, t.ident())
 	if err != nil {
-		return err
+		return failed("read the columns of "+t.String(), err)
 	}
 	type found struct{ Name, Type string }
 	columns, err := pgx.CollectRows(rows, pgx.RowToStructByPos[found])
 	if err != nil {
-		return err
+		return failed("read the columns of "+t.String(), err)
 	}
 	for _, c := range columns {
 		i := slices.IndexFunc(t.columns, func(p column) bool { return p.name == c.Name })

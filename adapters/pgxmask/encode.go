@@ -23,7 +23,8 @@ const (
 	// NaN and infinities are strings.
 	JSONL Format = "jsonl"
 	// SQL is CopyText with the schema, by pg_dump, and a script that restores both:
-	// run psql -f restore.sql in the folder of the output, in an empty database.
+	// run psql -X -f restore.sql in the folder of the output, in an empty database. It
+	// needs the program zstd or gzip if the files are compressed.
 	SQL Format = "sql"
 )
 

@@ -33,6 +33,8 @@ func TestProgressLines(t *testing.T) {
 	_, err := p.Run(t.Context(), RunConfig{Source: conn.Config(), Dir: t.TempDir(), Progress: &out})
 	require.NoError(t, err)
 	lines := strings.Split(strings.TrimSuffix(out.String(), "\n"), "\n")
-	require.Contains(t, lines[len(lines)-1], "100%  100 rows")
+	require.Len(t, lines, 2)
+	require.Contains(t, lines[0], "100%  100 rows")
+	require.Equal(t, "reading the output back", lines[1])
 	require.NotContains(t, out.String(), "\r")
 }

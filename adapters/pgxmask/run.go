@@ -186,7 +186,7 @@ func (j *job) export(ctx context.Context) error {
 	}
 	for _, t := range j.plan.tables {
 		if err := checkSchema(ctx, j.holder, t); err != nil {
-			return failed("read the schema", err)
+			return err
 		}
 		relations, err := locate(ctx, j.holder, t)
 		if err != nil {

@@ -174,7 +174,7 @@ func await(t *testing.T, dir string, want int64, ended <-chan struct{}) {
 
 // TestKill kills processes that export when they have written a random part.
 func TestKill(t *testing.T) {
-	f := newFixture(t, pgtest.Database(t), 20_000)
+	f := newFixture(t, pgtest.Database(t), 8_000)
 	random := rand.New(rand.NewPCG(1, 2))
 	killed, kept := 0, 0
 	for killed < 20 {

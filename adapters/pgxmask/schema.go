@@ -73,7 +73,7 @@ func (j *job) pgDump(ctx context.Context) (string, error) {
 func environment(config *pgx.ConnConfig) []string {
 	env := []string{
 		"PGHOST=" + config.Host, "PGPORT=" + strconv.Itoa(int(config.Port)), "PGUSER=" + config.User,
-		"PGDATABASE=" + config.Database, "PGOPTIONS=-c statement_timeout=0",
+		"PGDATABASE=" + config.Database,
 	}
 	if config.Password != "" {
 		env = append(env, "PGPASSWORD="+config.Password)

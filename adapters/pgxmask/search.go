@@ -1,0 +1,271 @@
+package pgxmask
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"sync"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// candidate is a text that the filter has, and where it stands.
+type candidate struct {
+	norm   string
+	table  int // or -1: in the schema
+	column int
+	form   form
+}
+
+type places struct {
+	count     int64
+	first     string
+	rows      []rowID // of a masked column: those to be compared with the source
+	confirmed bool
+	of        string // the column that has it
+}
+
+type rowID struct {
+	chunk int
+	row   int64
+}
+
+// maxCandidates is how many different ones there can be, of about 100 bytes.
+const maxCandidates = 1 << 18
+
+// search reads an output.
+type search struct {
+	v      *verifier
+	keys   []*referenceCheck
+	second bool // of the foreign keys, after all that they refer to was read
+
+	mu          sync.Mutex
+	candidates  map[candidate]*places
+	overflow    bool
+	sampled     int64
+	different   int64
+	differentIn map[string]string
+}
+
+// reader returns what takes the rows of a part of the output: a chunk, or the whole of a
+// table in a Target, of which chunk is -1.
+func (s *search) reader(table, chunk int, place string) func(row int64, values [][]byte) {
+	t := s.v.tables[table]
+	scan := &scanner{filter: s.v.filter}
+	var samples map[int64]uint64
+	wanted := map[uint64]bool{}
+	if chunk >= 0 {
+		samples = t.samples[chunk]
+	} else if !s.second {
+		for _, c := range t.samples {
+			for _, h := range c {
+				wanted[h] = true
+			}
+		}
+		s.mu.Lock()
+		s.sampled += int64(len(wanted))
+		s.mu.Unlock()
+	}
+	return func(row int64, values [][]byte) {
+		switch {
+		case row < 0: // the end of a table
+			if len(wanted) > 0 {
+				s.differs(t.table, place)
+			}
+			return
+		case s.second:
+			for _, k := range s.keys {
+				k.check(table, values)
+			}
+			return
+		}
+		for _, k := range s.keys {
+			k.add(table, values)
+		}
+		if want, ok := samples[row]; ok {
+			s.mu.Lock()
+			s.sampled++
+			s.mu.Unlock()
+			if s.v.rowHash(t.table, values) != want {
+				s.differs(t.table, fmt.Sprintf("row %d of %s", row+1, place))
+			}
+		} else if len(wanted) > 0 {
+			delete(wanted, s.v.rowHash(t.table, values))
+		}
+		for i := range t.columns {
+			if t.columns[i].look != lookNowhere && len(values[i]) >= minOriginal {
+				scan.find(values[i], t.columns[i].look, func(norm []byte, f form) {
+					id := rowID{chunk, row}
+					if chunk < 0 { // rows of a Target have no place in the source
+						id = rowID{-1, -1}
+					}
+					s.hit(candidate{string(norm), table, i, f}, fmt.Sprintf("row %d of %s", row+1, place), id)
+				})
+			}
+		}
+	}
+}
+
+func (s *search) differs(t *table, place string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.differentIn == nil {
+		s.differentIn = map[string]string{}
+	}
+	s.different++
+	if s.differentIn[t.String()] == "" {
+		s.differentIn[t.String()] = place
+	}
+}
+
+func (s *search) hit(c candidate, place string, id rowID) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	p := s.candidates[c]
+	if p == nil {
+		if len(s.candidates) >= maxCandidates {
+			s.overflow = true
+			return
+		}
+		p = &places{first: place}
+		s.candidates[c] = p
+	}
+	p.count++
+	if c.table >= 0 && s.v.tables[c.table].columns[c.column].masked && len(p.rows) < maxSamples && !slices.Contains(p.rows, id) {
+		p.rows = append(p.rows, id)
+	}
+}
+
+// texts looks at the schema.
+func (s *search) texts(ctx context.Context) error {
+	files, err := s.v.job.sink.texts(ctx)
+	if err != nil {
+		return err
+	}
+	scan := &scanner{filter: s.v.filter}
+	for _, name := range slices.Sorted(maps.Keys(files)) {
+		for n, text := range bytes.Split(files[name], []byte("\n")) {
+			scan.scan(text, func(norm []byte, f form) {
+				s.hit(candidate{string(norm), -1, 0, f}, fmt.Sprintf("line %d of %s", n+1, name), rowID{})
+			})
+		}
+	}
+	return nil
+}
+
+// confirm reads the source once more if there are candidates: the filter takes a few
+// texts for originals that are none, and what a masked column of the output has is only a
+// leak if the source has it in the same row and column, too.
+func (s *search) confirm(ctx context.Context, r *Verification) error {
+	if s.overflow {
+		r.Findings = append(r.Findings, &Finding{Kind: Leak, Reason: fmt.Sprintf("more than %d different texts may be values of masked columns: a whole column may be unmasked", maxCandidates)})
+	}
+	if len(s.candidates) == 0 {
+		return nil
+	}
+	byNorm := map[string][]*places{}
+	byRow := map[int]map[rowID][]candidate{}
+	for c, p := range s.candidates {
+		byNorm[c.norm] = append(byNorm[c.norm], p)
+		for _, id := range p.rows {
+			if byRow[c.table] == nil {
+				byRow[c.table] = map[rowID][]candidate{}
+			}
+			byRow[c.table][id] = append(byRow[c.table][id], c)
+		}
+	}
+	there := map[candidate]bool{}
+	var mu sync.Mutex
+	err := s.v.job.parallel(ctx, s.v.job.chunks, func(ctx context.Context) (func(*pgx.Conn, *chunk) error, func(), error) {
+		return func(conn *pgx.Conn, c *chunk) error {
+			check := s.v.tables[c.table]
+			o := &confirmation{check: check, chunk: c, byNorm: byNorm, byRow: byRow[c.table], scan: scanner{filter: s.v.filter}, mu: &mu, there: there}
+			_, err := conn.PgConn().CopyTo(ctx, &textReader{table: check.table, row: o.row}, c.sql(check.table, check.isMasked))
+			return failed("read "+check.table.String()+" again", err)
+		}, func() {}, nil
+	})
+	if err != nil {
+		return err
+	}
+	type where struct {
+		table, column int
+		form          form
+		of            string
+	}
+	sums := map[where]*places{}
+	for c, p := range s.candidates {
+		if p.of == "" {
+			continue
+		}
+		if c.table >= 0 && s.v.tables[c.table].columns[c.column].masked && !there[c] {
+			continue
+		}
+		w := where{c.table, c.column, c.form, p.of}
+		if sums[w] == nil {
+			sums[w] = &places{first: p.first}
+		}
+		sums[w].count += p.count
+		sums[w].first = min(sums[w].first, p.first)
+	}
+	for _, w := range slices.SortedFunc(maps.Keys(sums), func(a, b where) int {
+		return cmp.Or(a.table-b.table, a.column-b.column, int(a.form)-int(b.form), strings.Compare(a.of, b.of))
+	}) {
+		f := &Finding{Kind: Leak}
+		if w.table < 0 {
+			f.Object = "schema"
+		} else {
+			f.Table, f.Column = s.v.tables[w.table].table.String(), s.v.tables[w.table].table.columns[w.column].name
+		}
+		f.Reason = fmt.Sprintf("has values of %s, which is masked, %s: %d times, such as in %s", w.of, w.form, sums[w].count, sums[w].first)
+		r.Findings = append(r.Findings, f)
+	}
+	return nil
+}
+
+// isMasked reports whether a column is.
+func (t *tableCheck) isMasked(i int) bool { return t.columns[i].masked }
+
+// confirmation looks at the source's rows for confirm.
+type confirmation struct {
+	check  *tableCheck
+	chunk  *chunk
+	byNorm map[string][]*places
+	byRow  map[rowID][]candidate
+	view   view
+	scan   scanner
+	mu     *sync.Mutex
+	there  map[candidate]bool
+}
+
+func (o *confirmation) row(n int64, values [][]byte) {
+	for i := range o.check.columns {
+		if !o.check.columns[i].original || values[i] == nil {
+			continue
+		}
+		norm := o.view.original(values[i])
+		if found := o.byNorm[string(norm)]; found != nil {
+			o.mu.Lock()
+			for _, p := range found {
+				if name := o.check.table.title() + "." + quotePart(o.check.table.columns[i].name); p.of == "" || name < p.of {
+					p.of = name
+				}
+			}
+			o.mu.Unlock()
+		}
+	}
+	for _, id := range []rowID{{o.chunk.n, n}, {-1, -1}} {
+		for _, c := range o.byRow[id] {
+			o.scan.find(values[c.column], o.check.columns[c.column].look, func(norm []byte, f form) {
+				if string(norm) == c.norm && f == c.form {
+					o.mu.Lock()
+					o.there[c] = true
+					o.mu.Unlock()
+				}
+			})
+		}
+	}
+}

@@ -53,13 +53,13 @@ func BenchmarkRun(b *testing.B) {
 			speed = append(speed, float64(n)/m)
 			whole = append(whole, f/export(RunConfig{}).Seconds())
 		}
-		report(b, "masked", masked)
-		report(b, "default", whole)
+		reportRatios(b, "masked", masked)
+		reportRatios(b, "default", whole)
 		b.ReportMetric(median(speed), "rows/s")
 	}
 }
 
-func report(b *testing.B, name string, ratios []float64) {
+func reportRatios(b *testing.B, name string, ratios []float64) {
 	b.ReportMetric(median(ratios), name+"/floor")
 	b.ReportMetric(slices.Min(ratios), name+"-min")
 	b.ReportMetric(slices.Max(ratios), name+"-max")

@@ -4,13 +4,17 @@ import (
 	"bytes"
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
+	"hash/maphash"
 	"maps"
 	"slices"
 	"strings"
 	"sync"
 
 	"github.com/jackc/pgx/v5"
+
+	"github.com/sealfield/sealfield/mask"
 )
 
 // candidate is a text that the filter has, and where it stands.
@@ -24,14 +28,9 @@ type candidate struct {
 type places struct {
 	count     int64
 	first     string
-	rows      []rowID // of a masked column: those to be compared with the source
+	values    []uint64 // of a masked column: the hashes of those that it is in
 	confirmed bool
 	of        string // the column that has it
-}
-
-type rowID struct {
-	chunk int
-	row   int64
 }
 
 // maxCandidates is how many different ones there can be, of about 100 bytes.
@@ -99,11 +98,7 @@ func (s *search) reader(table, chunk int, place string) func(row int64, values [
 		for i := range t.columns {
 			if t.columns[i].look != lookNowhere && len(values[i]) >= minOriginal {
 				scan.find(values[i], t.columns[i].look, func(norm []byte, f form) {
-					id := rowID{chunk, row}
-					if chunk < 0 { // rows of a Target have no place in the source
-						id = rowID{-1, -1}
-					}
-					s.hit(candidate{string(norm), table, i, f}, fmt.Sprintf("row %d of %s", row+1, place), id)
+					s.hit(candidate{string(norm), table, i, f}, fmt.Sprintf("row %d of %s", row+1, place), values[i])
 				})
 			}
 		}
@@ -122,7 +117,7 @@ func (s *search) differs(t *table, place string) {
 	}
 }
 
-func (s *search) hit(c candidate, place string, id rowID) {
+func (s *search) hit(c candidate, place string, value []byte) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	p := s.candidates[c]
@@ -135,8 +130,8 @@ func (s *search) hit(c candidate, place string, id rowID) {
 		s.candidates[c] = p
 	}
 	p.count++
-	if c.table >= 0 && s.v.tables[c.table].columns[c.column].masked && len(p.rows) < maxSamples && !slices.Contains(p.rows, id) {
-		p.rows = append(p.rows, id)
+	if c.table >= 0 && s.v.tables[c.table].columns[c.column].masked && len(p.values) < maxSamples {
+		p.values = append(p.values, s.v.normHash(value))
 	}
 }
 
@@ -150,16 +145,23 @@ func (s *search) texts(ctx context.Context) error {
 	for _, name := range slices.Sorted(maps.Keys(files)) {
 		for n, text := range bytes.Split(files[name], []byte("\n")) {
 			scan.scan(text, func(norm []byte, f form) {
-				s.hit(candidate{string(norm), -1, 0, f}, fmt.Sprintf("line %d of %s", n+1, name), rowID{})
+				s.hit(candidate{string(norm), -1, 0, f}, fmt.Sprintf("line %d of %s", n+1, name), nil)
 			})
 		}
 	}
 	return nil
 }
 
+// normHash is the hash of a value that PostgreSQL may have spaced otherwise.
+func (v *verifier) normHash(value []byte) uint64 {
+	var view view
+	view.read(value)
+	return maphash.Bytes(v.seed, view.norm)
+}
+
 // confirm reads the source once more if there are candidates: the filter takes a few
-// texts for originals that are none, and what a masked column of the output has is only a
-// leak if the source has it in the same row and column, too.
+// texts for originals that are none, and what a masked column of the output has is no
+// leak if none of the values that were masked to that have it, too.
 func (s *search) confirm(ctx context.Context, r *Verification) error {
 	if s.overflow {
 		r.Findings = append(r.Findings, &Finding{Kind: Leak, Reason: fmt.Sprintf("more than %d different texts may be values of masked columns: a whole column may be unmasked", maxCandidates)})
@@ -168,24 +170,30 @@ func (s *search) confirm(ctx context.Context, r *Verification) error {
 		return nil
 	}
 	byNorm := map[string][]*places{}
-	byRow := map[int]map[rowID][]candidate{}
+	byValue := map[valueKey][]candidate{}
+	composed := map[int]bool{} // tables
 	for c, p := range s.candidates {
 		byNorm[c.norm] = append(byNorm[c.norm], p)
-		for _, id := range p.rows {
-			if byRow[c.table] == nil {
-				byRow[c.table] = map[rowID][]candidate{}
-			}
-			byRow[c.table][id] = append(byRow[c.table][id], c)
+		for _, h := range p.values {
+			composed[c.table] = true
+			key := valueKey{c.table, c.column, h}
+			byValue[key] = append(byValue[key], c)
 		}
 	}
-	there := map[candidate]bool{}
+	there := map[candidate]bool{} // and false if a value has become that, and has it not
 	var mu sync.Mutex
 	err := s.v.job.parallel(ctx, s.v.job.chunks, func(ctx context.Context) (func(*pgx.Conn, *chunk) error, func(), error) {
 		return func(conn *pgx.Conn, c *chunk) error {
 			check := s.v.tables[c.table]
-			o := &confirmation{check: check, chunk: c, byNorm: byNorm, byRow: byRow[c.table], scan: scanner{filter: s.v.filter}, mu: &mu, there: there}
-			_, err := conn.PgConn().CopyTo(ctx, &textReader{table: check.table, row: o.row}, c.sql(check.table, check.isMasked))
-			return failed("read "+check.table.String()+" again", err)
+			o := &confirmation{v: s.v, check: check, table: c.table, byNorm: byNorm, byValue: byValue, scan: scanner{filter: s.v.filter}, mu: &mu, there: there}
+			if composed[c.table] {
+				var err error
+				if o.masks, err = check.table.masks.Rows(check.table.names()); err != nil {
+					return err
+				}
+			}
+			_, err := conn.PgConn().CopyTo(ctx, &textReader{table: check.table, row: o.row}, c.sql(check.table, check.isRead))
+			return errors.Join(failed("read "+check.table.String()+" again", err), o.err)
 		}, func() {}, nil
 	})
 	if err != nil {
@@ -201,7 +209,7 @@ func (s *search) confirm(ctx context.Context, r *Verification) error {
 		if p.of == "" {
 			continue
 		}
-		if c.table >= 0 && s.v.tables[c.table].columns[c.column].masked && !there[c] {
+		if found, known := there[c]; known && !found {
 			continue
 		}
 		w := where{c.table, c.column, c.form, p.of}
@@ -226,22 +234,33 @@ func (s *search) confirm(ctx context.Context, r *Verification) error {
 	return nil
 }
 
-// isMasked reports whether a column is.
-func (t *tableCheck) isMasked(i int) bool { return t.columns[i].masked }
+// isRead reports whether a column is one that masking needs.
+func (t *tableCheck) isRead(i int) bool {
+	return t.columns[i].masked || t.table.columns[i].name == t.table.subject
+}
+
+type valueKey struct {
+	table, column int
+	hash          uint64 // of the masked value
+}
 
 // confirmation looks at the source's rows for confirm.
 type confirmation struct {
-	check  *tableCheck
-	chunk  *chunk
-	byNorm map[string][]*places
-	byRow  map[rowID][]candidate
-	view   view
-	scan   scanner
-	mu     *sync.Mutex
-	there  map[candidate]bool
+	v       *verifier
+	check   *tableCheck
+	table   int
+	byNorm  map[string][]*places
+	byValue map[valueKey][]candidate
+	masks   *mask.Rows // nil if no masked column has candidates
+	view    view
+	scan    scanner
+	err     error
+
+	mu    *sync.Mutex
+	there map[candidate]bool
 }
 
-func (o *confirmation) row(n int64, values [][]byte) {
+func (o *confirmation) row(_ int64, values [][]byte) {
 	for i := range o.check.columns {
 		if !o.check.columns[i].original || values[i] == nil {
 			continue
@@ -257,15 +276,33 @@ func (o *confirmation) row(n int64, values [][]byte) {
 			o.mu.Unlock()
 		}
 	}
-	for _, id := range []rowID{{o.chunk.n, n}, {-1, -1}} {
-		for _, c := range o.byRow[id] {
-			o.scan.find(values[c.column], o.check.columns[c.column].look, func(norm []byte, f form) {
-				if string(norm) == c.norm && f == c.form {
-					o.mu.Lock()
-					o.there[c] = true
-					o.mu.Unlock()
-				}
-			})
+	if o.masks == nil || o.err != nil {
+		return
+	}
+	masked, err := o.masks.Mask(values)
+	if err != nil {
+		o.err = fmt.Errorf("pgxmask: table %s: %w", o.check.table, err)
+		return
+	}
+	for i := range o.check.columns {
+		if !o.check.columns[i].masked || o.check.columns[i].look == lookNowhere || masked[i] == nil {
+			continue
 		}
+		candidates := o.byValue[valueKey{o.table, i, o.v.normHash(masked[i])}]
+		if candidates == nil {
+			continue
+		}
+		o.mu.Lock()
+		for _, c := range candidates {
+			if !o.there[c] {
+				o.there[c] = false
+			}
+		}
+		o.scan.find(values[i], o.check.columns[i].look, func(norm []byte, f form) {
+			if c := (candidate{string(norm), o.table, i, f}); slices.Contains(candidates, c) {
+				o.there[c] = true
+			}
+		})
+		o.mu.Unlock()
 	}
 }

@@ -69,7 +69,8 @@ type ColumnCheck struct {
 
 // Verify checks an output that is finished against the source once more: that
 // its bytes are those of the manifest, and all that Run checks. Rows that changed since
-// are not compared; their former values are not looked for.
+// are not compared; their former values are not looked for. Of config, Format, Compression
+// and Dir or Target are those of Run. It changes nothing in the output.
 func (p *Plan) Verify(ctx context.Context, config RunConfig) (_ *Result, err error) {
 	config.SkipVerify = false
 	if err := config.check(); err != nil {

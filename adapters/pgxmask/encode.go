@@ -85,7 +85,7 @@ func encodeCSV(dst []byte, t *table, row *maskedRow) []byte {
 			continue
 		}
 		// PostgreSQL reads a line that is only \. as the end of the data.
-		if len(value) > 0 && bytes.IndexAny(value, "\",\r\n") < 0 && string(value) != `\.` {
+		if len(value) > 0 && !bytes.ContainsAny(value, "\",\r\n") && string(value) != `\.` {
 			dst = append(dst, value...)
 			continue
 		}

@@ -184,6 +184,7 @@ func TestKill(t *testing.T) {
 		ended := make(chan struct{})
 		go func() { cmd.Wait(); close(ended) }()
 		await(t, dir, random.Int64N(f.bytes), ended)
+		time.Sleep(time.Duration(random.Int64N(int64(20 * time.Millisecond)))) // into what comes after the rows
 		cmd.Process.Kill()
 		<-ended
 		if cmd.ProcessState.Success() {

@@ -19,7 +19,8 @@ import (
 // RunConfig says from where to where rows are copied. Source and one of Dir and Target
 // are required.
 type RunConfig struct {
-	// Source is the database of the plan. The user needs to read the tables; for
+	// Source is the database of the plan, by pgx.ParseConfig. The user needs to read
+	// the tables; for
 	// Format SQL also what pg_dump needs. Every worker has a connection, and one
 	// more holds the snapshot: vacuum keeps old rows until the end.
 	Source *pgx.ConnConfig

@@ -26,11 +26,10 @@ type candidate struct {
 }
 
 type places struct {
-	count     int64
-	first     string
-	values    []uint64 // of a masked column: the hashes of those that it is in
-	confirmed bool
-	of        string // the column that has it
+	count  int64
+	first  string
+	values []uint64 // of a masked column: the hashes of those that it is in
+	of     string   // the column that has it
 }
 
 // maxCandidates is how many different ones there can be, of about 100 bytes.

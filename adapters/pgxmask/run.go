@@ -20,17 +20,19 @@ import (
 // are required.
 type RunConfig struct {
 	// Source is the database of the plan, by pgx.ParseConfig. The user needs to read
-	// the tables; for
-	// Format SQL also what pg_dump needs. Every worker has a connection, and one
-	// more holds the snapshot: vacuum keeps old rows until the end.
+	// the tables; for Format SQL and a Target also what pg_dump needs. Every worker
+	// has a connection, and one more holds the snapshot: vacuum keeps old rows until
+	// the end.
 	Source *pgx.ConnConfig
 
 	// Dir is the folder of the output. Run makes it; it has to be empty.
 	Dir string
 
-	// Target is a database to copy into instead. Run makes the schema there with
-	// pg_dump's help, or finds the tables there, empty. Constraints that pg_dump
-	// wrote come after the rows.
+	// Target is a database to copy into instead, by pgx.ParseConfig. Run makes the
+	// schema there with pg_dump's help, with constraints and indexes after the rows. Or
+	// it finds all tables there, empty: then triggers and foreign keys are
+	// passed by, for which the user needs to set session_replication_role, and
+	// Verify checks the references. The manifest is in a schema pgxmask.
 	Target *pgx.ConnConfig
 
 	// Format is that of the files in Dir. Defaults to CopyText.

@@ -143,6 +143,54 @@ func TestTarget(t *testing.T) {
 	require.ErrorIs(t, err, ErrExists)
 }
 
+// TestTargetTables copies into tables that are there, whose foreign keys and triggers do
+// not matter, and refuses what is not ready for it.
+func TestTargetTables(t *testing.T) {
+	small(t)
+	schema := []string{
+		"create table accounts (email text primary key, friend text references accounts)",
+		"create table logins (email text not null references accounts, at int not null)"}
+	source := connect(t, append(schema, "insert into accounts select 'user' || i || '@example.com', 'user' || 2001 - i || '@example.com' from generate_series(1, 2000) i",
+		"insert into logins select email, 1 from accounts", "analyze")...)
+	p, err := newPlan(t, source, keyringtest.NewKeyring(t), `
+		"public.accounts": {"columns": {"email": "email", "friend": "email"}},
+		"public.logins": {"columns": {"email": "email", "at": {"keep": "a number"}}}`)
+	require.NoError(t, err)
+	for _, c := range []struct {
+		name  string
+		setup []string
+		want  error
+	}{
+		{"ready", append(schema, "create function no() returns trigger language plpgsql as $$ begin raise 'no'; end $$",
+			"create trigger no before insert on logins for each row execute function no()"), nil},
+		{"a table less", schema[:1], ErrSchema},
+		{"rows", append(schema, "insert into accounts values ('a@b.c')"), ErrExists},
+		{"an output", []string{"create schema pgxmask"}, ErrExists},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			copied := connect(t, c.setup...)
+			config := RunConfig{Source: source.Config(), Target: copied.Config(), Workers: 2}
+			r, err := p.Run(t.Context(), config)
+			if c.want != nil {
+				require.ErrorIs(t, err, c.want)
+				_, err = p.Verify(t.Context(), config)
+				require.Error(t, err)
+				return
+			}
+			require.NoError(t, err)
+			require.Equal(t, 2, r.Verification.References)
+			var n int
+			require.NoError(t, copied.QueryRow(t.Context(), "select count(*) from accounts a join accounts b on b.email = a.friend join logins l on l.email = a.email").Scan(&n))
+			require.Equal(t, 2000, n)
+			_, err = p.Verify(t.Context(), config)
+			require.NoError(t, err)
+			run(t, copied, "delete from logins where email = (select min(email) from logins)")
+			_, err = p.Verify(t.Context(), config)
+			require.ErrorIs(t, err, ErrDamaged)
+		})
+	}
+}
+
 // TestFormats has PostgreSQL read CSV, and Go's decoder JSONL, and compares every value
 // with COPY text's.
 func TestFormats(t *testing.T) {

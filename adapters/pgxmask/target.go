@@ -236,12 +236,19 @@ func (t *target) read(ctx context.Context, rows func(int, int, string) func(int6
 	if err := begin(ctx, conn, ""); err != nil {
 		return failed("begin in the target", err)
 	}
+	copied := make([]int64, len(t.job.plan.tables))
+	for _, d := range t.job.list() {
+		copied[d.Table] += d.Rows
+	}
 	for i, table := range t.job.plan.tables {
 		row := rows(i, -1, "the target's "+table.String())
 		reader := &textReader{table: table, row: row}
 		columns := strings.Trim(table.columnList(), " ()")
 		if _, err := conn.PgConn().CopyTo(ctx, reader, "copy (select "+columns+" from "+table.ident()+") to stdout"); err != nil {
 			return failed("read "+table.String()+" in the target", err)
+		}
+		if reader.rows != copied[i] {
+			return fmt.Errorf("pgxmask: the target's %s has %d rows, and %d were copied: %w", table, reader.rows, copied[i], ErrDamaged)
 		}
 		row(-1, nil)
 	}

@@ -33,6 +33,8 @@ func interrupt(t *testing.T, dir string, chunks int) {
 // afterwards, and of the chunks those are kept where nothing changed.
 func TestResumeChanged(t *testing.T) {
 	const rows = 2500
+	small(t)
+	conn := connect(t)
 	for _, c := range []struct {
 		name   string
 		change []string
@@ -54,10 +56,12 @@ func TestResumeChanged(t *testing.T) {
 		{"sorted", []string{"cluster customers using customers_email_key"}, "none"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			small(t)
-			conn, p := newCustomers(t, rows)
+			run(t, conn, "drop table if exists customers", customers)
+			fill(t, conn, 1, rows)
+			p, err := newPlan(t, conn, keyringtest.NewKeyring(t), customersPolicy)
+			require.NoError(t, err)
 			config := RunConfig{Source: conn.Config(), Dir: t.TempDir(), Workers: 1}
-			_, err := p.Run(t.Context(), config)
+			_, err = p.Run(t.Context(), config)
 			require.NoError(t, err)
 			const chunks = 4
 			interrupt(t, config.Dir, chunks)

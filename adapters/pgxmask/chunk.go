@@ -96,16 +96,17 @@ func chunksOf(table int, parts []storage) (chunks []*chunk) {
 	return chunks
 }
 
-// conditions are what the rows of the chunk fulfil.
-func (c *chunk) conditions(where string) (conditions []string) {
+// conditions are what the rows of the chunk fulfil. Of a restricted table these are
+// the given ones, a literal.
+func (c *chunk) conditions(rows string) (conditions []string) {
+	if rows != "" {
+		return []string{"ctid = any(" + rows + "::tid[])"}
+	}
 	if c.from > 0 {
 		conditions = append(conditions, fmt.Sprintf("ctid >= '(%d,0)'::tid", c.from))
 	}
 	if c.to > 0 {
 		conditions = append(conditions, fmt.Sprintf("ctid < '(%d,0)'::tid", c.to))
-	}
-	if where != "" {
-		conditions = append(conditions, "("+where+")")
 	}
 	return conditions
 }
@@ -118,9 +119,9 @@ func and(conditions []string) string {
 }
 
 // sql is the COPY of the chunk. Its rows come in the order in which they are stored;
-// the scan of a range has that anyway, and a condition may lead to another plan. Columns
-// that are not wanted are NULL.
-func (c *chunk) sql(t *table, wanted func(column int) bool) string {
+// the scan of a range has that anyway, and a list of rows may lead to another plan.
+// Columns that are not wanted are NULL.
+func (c *chunk) sql(t *table, rows string, wanted func(column int) bool) string {
 	columns := make([]string, len(t.columns))
 	for i := range t.columns {
 		if columns[i] = "null"; wanted == nil || wanted(i) {
@@ -128,10 +129,10 @@ func (c *chunk) sql(t *table, wanted func(column int) bool) string {
 		}
 	}
 	order := ""
-	if t.where != "" {
+	if rows != "" {
 		order = " order by ctid"
 	}
-	return "copy (select " + strings.Join(columns, ", ") + " from only " + c.storage.Name + and(c.conditions(t.where)) + order + ") to stdout"
+	return "copy (select " + strings.Join(columns, ", ") + " from only " + c.storage.Name + and(c.conditions(rows)) + order + ") to stdout"
 }
 
 func ident(parts ...string) string { return pgx.Identifier(parts).Sanitize() }
@@ -172,7 +173,7 @@ func (p *Plan) fingerprint() string {
 	h := sha256.New()
 	fmt.Fprintf(h, "%q %q\n", p.check, p.digest)
 	for _, t := range p.tables {
-		fmt.Fprintf(h, "%q %q %q %q\n", t.schema, t.name, t.subject, t.where)
+		fmt.Fprintf(h, "%q %q %q %q %t\n", t.schema, t.name, t.subject, t.where, t.restricted)
 		for _, c := range t.columns {
 			rule := ""
 			if c.rule != nil {

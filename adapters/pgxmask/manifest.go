@@ -63,6 +63,9 @@ type done struct {
 	Rows   int64  `json:"rows"`
 	Bytes  int64  `json:"bytes"`  // of the file; into a database, of COPY text
 	SHA256 string `json:"sha256"` // of these
+	// Subset is the SHA-256 of the list of rows, by which a chunk of a restricted
+	// table was copied.
+	Subset string `json:"subset,omitempty"`
 }
 
 // Finished is the marker of an output that is complete: the file finished.json in

@@ -43,6 +43,18 @@ type Config struct {
 	// two ends have to be masked alike, too.
 	References []Reference
 
+	// Subset names tables, as in a policy, and for each the condition in SQL of the
+	// rows that the copy begins with, over the table's columns and such tables and
+	// functions as are named with their schemas. All that refers to these rows comes
+	// along, and what refers to that; and all that rows need to refer to, but not what
+	// refers to that in turn. Tables that refer only to such as are needed have
+	// the rows whose targets are there. A table that no reference leads to from
+	// those named is copied whole; name it with "false" to have none of its rows.
+	//
+	// The condition is part of a statement: never put input into it. The role needs
+	// TEMPORARY on the database.
+	Subset map[string]string
+
 	// Accept has the findings that are known and do no harm.
 	Accept []Accepted
 }
@@ -95,7 +107,8 @@ type table struct {
 	pages        int64    // of the file, for chunks by ctid; of kind p the sum of its leaves
 	bytes        int64    // an estimate of its size in text
 	subject      string   // the column of mask.Row.Subject, or empty
-	where        string   // a condition in SQL that rows of a subset fulfil, or empty
+	where        string   // Config.Subset's condition, or empty
+	restricted   bool     // only some of its rows are copied
 	masks        *mask.Table
 
 	sampled  int // rows that were read for the trial of CHECKs
@@ -218,6 +231,9 @@ func (p *planner) run(ctx context.Context, db DB, masks, trial map[string]*mask.
 	p.proveReferences()
 	p.checkLargeObjects()
 	p.order()
+	if err := p.checkSubset(ctx, tx); err != nil {
+		return err
+	}
 	if len(p.findings) > 0 {
 		return p.findings.err()
 	}

@@ -41,6 +41,8 @@ const (
 	LargeObjects Kind = "large objects"
 	// Text of the schema that has values of a masked column.
 	SchemaText Kind = "schema text"
+	// Config.Subset, where a condition is no SQL of its table.
+	Subset Kind = "subset"
 	// Config.Accept, or Config.References, and what they are about differ.
 	Unused Kind = "unused"
 )

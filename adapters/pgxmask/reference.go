@@ -29,7 +29,7 @@ func (j *job) references() (checks []*referenceCheck) {
 		var masked1, masked2, ok1, ok2 bool
 		k.childColumns, masked1, ok1 = child.indexes(r.columns)
 		k.parentColumns, masked2, ok2 = parent.indexes(r.targetColumns)
-		if ok1 && ok2 && (masked1 || masked2 || child.where != "" || parent.where != "") {
+		if ok1 && ok2 && (masked1 || masked2 || child.restricted || parent.restricted) {
 			k.there = newFilter(max(parent.rows, 1000))
 			checks = append(checks, k)
 		}

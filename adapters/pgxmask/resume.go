@@ -118,12 +118,12 @@ func storageNames(t tableHeader) (names []string) {
 // and in an older one. A row that came, or came anew by an update, since then has an
 // xmin that is not before the old snapshot's; one that went is missing in the count.
 // Rows only move to other pages when the table is rewritten, and then its file has
-// another number. A chunk is thought changed rather than unchanged where that can not be
-// said: conditions of a subset may depend on other tables, and foreign tables have
-// no xmin.
+// another number. Of a restricted table the same rows have to be in the subset. A chunk
+// is thought changed rather than unchanged where that can not be said: foreign tables
+// have no xmin.
 func (j *job) unchanged(ctx context.Context, c *chunk, d *done, old *snapshot, now *header) (bool, error) {
 	t := j.plan.tables[c.table]
-	if t.where != "" || c.storage.Filenode == 0 || j.snapshot.Xmin < old.Xmin || j.snapshot.Xmin-old.Xmin > math.MaxInt32/2 {
+	if c.storage.Filenode == 0 || j.snapshot.Xmin < old.Xmin || j.snapshot.Xmin-old.Xmin > math.MaxInt32/2 {
 		return false, nil
 	}
 	for _, s := range now.Tables[c.table].Storage {
@@ -131,12 +131,16 @@ func (j *job) unchanged(ctx context.Context, c *chunk, d *done, old *snapshot, n
 			return false, nil
 		}
 	}
+	list, err := j.rowsOf(ctx, c)
+	if err != nil || subsetDigest(list) != d.Subset {
+		return false, err
+	}
 	// xmin is the low half of the transaction's number, so the comparison is modulo
 	// 2^32; numbers below 3 are frozen rows of databases from before PostgreSQL 9.4.
 	var rows, newer int64
-	err := j.holder.QueryRow(ctx, fmt.Sprintf(`
+	err = j.holder.QueryRow(ctx, fmt.Sprintf(`
 		select count(*), count(*) filter (where x >= 3 and (x - %d + 6442450944) %% 4294967296 >= 2147483648)
-		from (select xmin::text::bigint as x from only %s%s) r`, uint32(old.Xmin), c.storage.Name, and(c.conditions("")))).Scan(&rows, &newer)
+		from (select xmin::text::bigint as x from only %s%s) r`, uint32(old.Xmin), c.storage.Name, and(c.conditions(list)))).Scan(&rows, &newer)
 	if err != nil {
 		return false, failed("look for changes in "+t.String(), err)
 	}

@@ -161,6 +161,8 @@ type job struct {
 	changed map[chunkKey]bool  // of these, in the source since
 	kept    int
 
+	holding sync.Mutex // holder, while workers copy
+
 	mu     sync.Mutex
 	copied map[chunkKey]*done // by this one
 }
@@ -168,6 +170,11 @@ type job struct {
 // export takes the locks and the snapshot, in this order: what is altered in between
 // would be seen half.
 func (j *job) export(ctx context.Context) error {
+	if j.plan.hasSubset() {
+		if err := makeSubset(ctx, j.holder); err != nil {
+			return err
+		}
+	}
 	if err := begin(ctx, j.holder, ""); err != nil {
 		return failed("begin", err)
 	}
@@ -198,7 +205,7 @@ func (j *job) export(ctx context.Context) error {
 		h.Tables = append(h.Tables, tableHeader{t.String(), t.names(), relations})
 	}
 	j.header = h
-	return nil
+	return j.chooseSubset(ctx)
 }
 
 // create starts a new output.
@@ -290,7 +297,7 @@ func (j *job) parallel(parent context.Context, chunks []*chunk, start func(conte
 }
 
 // fill copies the rows of a chunk, masked, to w, and returns how many.
-func (j *job) fill(ctx context.Context, conn *pgx.Conn, c *chunk, w io.Writer, seen observer) (int64, error) {
+func (j *job) fill(ctx context.Context, conn *pgx.Conn, c *chunk, rows string, w io.Writer, seen observer) (int64, error) {
 	t := j.plan.tables[c.table]
 	encode, err := j.config.Format.encoder()
 	if err != nil {
@@ -301,7 +308,7 @@ func (j *job) fill(ctx context.Context, conn *pgx.Conn, c *chunk, w io.Writer, s
 		return 0, err
 	}
 	s.report, s.seen = j.progress.reporter(), seen
-	tag, err := conn.PgConn().CopyTo(ctx, s, c.sql(t, nil))
+	tag, err := conn.PgConn().CopyTo(ctx, s, c.sql(t, rows, nil))
 	if err != nil {
 		return 0, failed("copy "+t.String(), err)
 	}
@@ -328,12 +335,16 @@ func (j *job) chunk(ctx context.Context, conn *pgx.Conn, out sinkWorker, c *chun
 		}
 		seen = o
 	}
-	if old != nil {
-		_, err := j.fill(ctx, conn, c, io.Discard, seen)
+	rows, err := j.rowsOf(ctx, c)
+	if err != nil {
 		return err
 	}
-	d := &done{Table: c.table, N: c.n}
-	err := out.write(ctx, c, d, func(w io.Writer) (int64, error) { return j.fill(ctx, conn, c, w, seen) })
+	if old != nil {
+		_, err := j.fill(ctx, conn, c, rows, io.Discard, seen)
+		return err
+	}
+	d := &done{Table: c.table, N: c.n, Subset: subsetDigest(rows)}
+	err = out.write(ctx, c, d, func(w io.Writer) (int64, error) { return j.fill(ctx, conn, c, rows, w, seen) })
 	if err != nil {
 		return err
 	}

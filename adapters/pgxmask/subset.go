@@ -2,10 +2,16 @@ package pgxmask
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 )
 
 // A subset is a closure over references, of rows rather than of tables. It starts with
@@ -73,6 +79,122 @@ func reachOf(n int, start map[int]string, edges []edge) []reach {
 	return all
 }
 
+// edges returns the references of a plan between its tables. Those that need not hold
+// are followed as well: a row that is wanted too many does no harm.
+func (p *Plan) edges() (all []edge) {
+	for _, r := range p.references {
+		e := edge{from: p.find(r.table), to: p.find(r.target), columns: r.columns, targets: r.targetColumns, name: r.name}
+		if e.from >= 0 && e.to >= 0 {
+			all = append(all, e)
+		}
+	}
+	return all
+}
+
+// start returns the conditions of the rows that a subset begins with, by table.
+func (p *Plan) start() map[int]string {
+	all := map[int]string{}
+	for i, t := range p.tables {
+		if t.where != "" {
+			all[i] = t.where
+		}
+	}
+	return all
+}
+
+func (p *Plan) hasSubset() bool { return len(p.start()) > 0 }
+
+// checkSubset takes over Config.Subset, and says which tables it restricts.
+func (p *planner) checkSubset(ctx context.Context, tx pgx.Tx) error {
+	for _, text := range slices.Sorted(maps.Keys(p.cfg.Subset)) {
+		name, ok := canonicalName(text)
+		i := -1
+		if ok {
+			i = p.plan.find(name)
+		}
+		if i < 0 {
+			p.add(&Finding{Kind: Unused, Table: text, Reason: "Config.Subset has it, and no such table is copied"})
+			continue
+		}
+		t := p.plan.tables[i]
+		t.where = p.cfg.Subset[text]
+		if strings.TrimSpace(t.where) == "" {
+			p.add(&Finding{Kind: Subset, Table: t.title(), Reason: "the condition is empty", Suggestion: `write "true" for all rows`})
+			continue
+		}
+		err := pgx.BeginFunc(ctx, tx, func(tx pgx.Tx) error {
+			_, err := tx.Exec(ctx, "explain "+startSQL(t), pgx.QueryExecModeDescribeExec)
+			return err
+		})
+		if e, ok := errors.AsType[*pgconn.PgError](err); ok {
+			p.add(&Finding{Kind: Subset, Table: t.title(), Reason: "PostgreSQL does not take its condition: " + e.Message + " (SQLSTATE " + e.Code + ")"})
+		} else if err != nil {
+			return err
+		}
+	}
+	if p.plan.hasSubset() {
+		if p.noTrial != "" {
+			p.add(&Finding{Kind: Rights, Reason: "a subset needs a temporary table: " + p.noTrial})
+		}
+		for i, r := range reachOf(len(p.plan.tables), p.plan.start(), p.plan.edges()) {
+			p.plan.tables[i].restricted = r.restricted()
+		}
+	}
+	return nil
+}
+
+// startSQL chooses the rows that a table begins with. A comment in the condition ends with
+// its line.
+func startSQL(t *table) string {
+	return fmt.Sprintf("select t.tableoid, t.ctid from %s t where (%s\n)", t.ident(), t.where)
+}
+
+// chooseSubset computes the closure, and divides the tables that it restricts into small
+// chunks: their rows are named one by one.
+func (j *job) chooseSubset(ctx context.Context) error {
+	if !j.plan.hasSubset() {
+		return nil
+	}
+	c := &closure{conn: j.holder, tables: j.plan.tables, start: j.plan.start(), edges: j.plan.edges()}
+	for i := range c.edges {
+		if err := c.edges[i].findOperators(ctx, c.conn, c.tables[c.edges[i].from]); err != nil {
+			return err
+		}
+	}
+	if err := c.compute(ctx); err != nil {
+		return err
+	}
+	for i, t := range j.plan.tables {
+		if t.restricted {
+			for k := range j.header.Tables[i].Storage {
+				j.header.Tables[i].Storage[k].Step = stepLimits[0]
+			}
+		}
+	}
+	return nil
+}
+
+// rowsOf returns the rows of a chunk that are in the subset as a literal, or "" if they all
+// are.
+func (j *job) rowsOf(ctx context.Context, c *chunk) (string, error) {
+	if !j.plan.tables[c.table].restricted {
+		return "", nil
+	}
+	j.holding.Lock()
+	defer j.holding.Unlock()
+	list, err := tids(ctx, j.holder, c.storage.Name, c.from, c.to)
+	return literal(list), err
+}
+
+// subsetDigest is for lists of rows, and "" for none.
+func subsetDigest(list string) string {
+	if list == "" {
+		return ""
+	}
+	sum := sha256.Sum256([]byte(list))
+	return hex.EncodeToString(sum[:])
+}
+
 const subsetTable = "pg_temp.pgxmask_subset"
 
 // makeSubset makes the table of the closure, before the transaction, which may not.
@@ -94,7 +216,7 @@ type closure struct {
 func (c *closure) compute(ctx context.Context) error {
 	c.reach = reachOf(len(c.tables), c.start, c.edges)
 	for t, where := range c.start {
-		if _, err := c.insert(ctx, t, "true", fmt.Sprintf("from %s t where (%s)", c.tables[t].ident(), where)); err != nil {
+		if _, err := c.insert(ctx, t, "true", fmt.Sprintf("from %s t where (%s\n)", c.tables[t].ident(), where)); err != nil {
 			return err
 		}
 	}

@@ -1,7 +1,10 @@
 package pgxmask
 
 import (
+	"bytes"
 	"fmt"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -10,6 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/sealfield/sealfield/internal/pgtest"
+	"github.com/sealfield/sealfield/keyring/keyringtest"
 )
 
 // circles has references of all sorts: to itself, in a circle, of two columns, NULL, to a
@@ -136,4 +140,100 @@ func TestClosure(t *testing.T) {
 		require.NoError(t, tx.Rollback(ctx))
 		require.Zero(t, count("select count(*) from "+subsetTable), "a rollback empties it")
 	}
+}
+
+const circlesPolicy = `
+	"public.country": {"columns": {"code": {"keep": "public"}}},
+	"public.customer": {"columns": {"id": "int,domain=customer,fallback=error", "country": {"keep": "public"}, "referred_by": "int,domain=customer,fallback=error"}},
+	"public.product": {"columns": {"sku": {"keep": "public"}, "replaced_by": {"keep": "public"}}},
+	"public.picture": {"columns": {"id": {"keep": "a number"}, "sku": {"keep": "public"}}},
+	"public.caption": {"columns": {"id": {"keep": "a number"}, "picture": {"keep": "a number"}, "country": {"keep": "public"}}},
+	"public.orders": {"columns": {"customer": "int,domain=customer,fallback=error", "no": {"keep": "a number"}, "latest_item": {"keep": "a number"}}},
+	"public.item": {"columns": {"id": {"keep": "a number"}, "customer": "int,domain=customer,fallback=error", "no": {"keep": "a number"}, "sku": {"keep": "public"}}},
+	"public.setting": {"columns": {"name": {"keep": "public"}}}`
+
+// TestSubset copies a subset into a database, where PostgreSQL checks every constraint,
+// and into files, with the same bytes by any number of workers and after an
+// interruption.
+func TestSubset(t *testing.T) {
+	small(t)
+	ctx := t.Context()
+	conn, target := connect(t, circles), connect(t)
+	run(t, conn, "analyze")
+	cfg := Config{Policy: policy(t, circlesPolicy), Keyring: keyringtest.NewKeyring(t), Subset: map[string]string{"public.customer": "id in (3, 44) -- two", "public.setting": "false"}}
+	p, err := NewPlan(ctx, conn, cfg)
+	require.NoError(t, err)
+	r, err := p.Run(ctx, RunConfig{Source: conn.Config(), Target: target.Config()})
+	require.NoError(t, err)
+	require.Equal(t, int64(10+13+33+99+110+36+36), r.Rows)
+	for table, want := range map[string]int{"customer": 13, "orders": 36, "item": 36, "product": 33, "setting": 0} {
+		var n int
+		require.NoError(t, target.QueryRow(ctx, "select count(*) from "+table).Scan(&n))
+		require.Equal(t, want, n, table)
+	}
+	var constraints int
+	require.NoError(t, target.QueryRow(ctx, "select count(*) from pg_constraint where contype = 'f' and convalidated and conparentid = 0").Scan(&constraints))
+	require.Equal(t, len(p.references), constraints)
+
+	one, three := t.TempDir(), t.TempDir()
+	_, err = p.Run(ctx, RunConfig{Source: conn.Config(), Dir: one, Workers: 1})
+	require.NoError(t, err)
+	_, err = p.Run(ctx, RunConfig{Source: conn.Config(), Dir: three, Workers: 3})
+	require.NoError(t, err)
+	require.Equal(t, files(t, one), files(t, three))
+	require.NotEmpty(t, content(t, one, "public.orders", None))
+	require.Empty(t, content(t, one, "public.setting", None))
+	v, err := p.Verify(ctx, RunConfig{Source: conn.Config(), Dir: one})
+	require.NoError(t, err)
+	require.Positive(t, v.Verification.References)
+
+	// The order of a customer who is in goes, and one of another comes: as many rows, but
+	// not the same.
+	remove(t, three, finishedName)
+	manifest := filepath.Join(three, manifestName)
+	text, err := os.ReadFile(manifest)
+	require.NoError(t, err)
+	lines := bytes.SplitAfter(bytes.TrimSpace(text), []byte("\n"))
+	require.NoError(t, os.WriteFile(manifest, bytes.Join(lines[:len(lines)-1], nil), 0o600))
+	resumed, err := p.Resume(ctx, RunConfig{Source: conn.Config(), Dir: three})
+	require.NoError(t, err)
+	require.Positive(t, resumed.Kept)
+	require.Equal(t, files(t, one), files(t, three))
+}
+
+// TestSubsetChanges resumes after the subset has become another one, without a change of
+// the table that is looked at.
+func TestSubsetChanges(t *testing.T) {
+	ctx := t.Context()
+	conn := connect(t, "create table a (id int primary key, chosen boolean not null)", "create table b (id int primary key, a int not null references a)",
+		"insert into a values (1, true), (2, false)", "insert into b values (10, 1), (20, 2)", "analyze")
+	p, err := NewPlan(ctx, conn, Config{Keyring: keyringtest.NewKeyring(t), Subset: map[string]string{"public.a": "chosen"},
+		Policy: policy(t, `"public.a": {"columns": {"id": {"keep": "a number"}, "chosen": {"keep": "nothing"}}}, "public.b": {"columns": {"id": {"keep": "a number"}, "a": {"keep": "a number"}}}`)})
+	require.NoError(t, err)
+	dir := t.TempDir()
+	_, err = p.Run(ctx, RunConfig{Source: conn.Config(), Dir: dir})
+	require.NoError(t, err)
+	require.Equal(t, "10\t1\n", string(content(t, dir, "public.b", None)))
+	remove(t, dir, finishedName)
+	run(t, conn, "update a set chosen = not chosen")
+	r, err := p.Resume(ctx, RunConfig{Source: conn.Config(), Dir: dir})
+	require.NoError(t, err)
+	require.Zero(t, r.Kept)
+	require.Equal(t, "20\t2\n", string(content(t, dir, "public.b", None)))
+}
+
+func TestSubsetRefuses(t *testing.T) {
+	ctx := t.Context()
+	conn := connect(t, "create table a (id int primary key)", "insert into a values (1)")
+	for _, c := range []struct{ table, where, want string }{
+		{"public.b", "true", "Config.Subset has it, and no such table is copied"},
+		{"a", "true", "Config.Subset has it, and no such table is copied"},
+		{"public.a", "  ", "the condition is empty"},
+		{"public.a", "nope = 1", "does not take its condition: column \"nope\" does not exist"},
+		{"public.a", "id = 1); drop table a; --", "does not take its condition"},
+	} {
+		_, err := NewPlan(ctx, conn, Config{Keyring: keyringtest.NewKeyring(t), Subset: map[string]string{c.table: c.where}, Policy: policy(t, `"public.a": {"columns": {"id": {"keep": "a number"}}}`)})
+		require.ErrorContains(t, err, c.want)
+	}
+	run(t, conn, "select from a")
 }

@@ -316,7 +316,7 @@ func TestHostile(t *testing.T) {
 func mayReturn(rule, value string) bool {
 	name := nameOf(rule)
 	network := strings.HasPrefix(rule, "ip,keep=16") && value == "10.0.0.0/8" // shorter than what is kept
-	stars := name == "partial" && mask.Keep(value, 2, 2) == value // there is nothing but * to hide
+	stars := name == "partial" && mask.Keep(value, 2, 2) == value             // there is nothing but * to hide
 	return shows[name] || value == "***" || value == "x" || network || stars
 }
 

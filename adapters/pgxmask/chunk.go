@@ -175,9 +175,9 @@ func (p *Plan) fingerprint() string {
 	for _, t := range p.tables {
 		fmt.Fprintf(h, "%q %q %q %q %t\n", t.schema, t.name, t.subject, t.where, t.restricted)
 		for _, c := range t.columns {
-			rule := ""
+			rule := c.sealed.typ + " "
 			if c.rule != nil {
-				rule = c.rule.String()
+				rule += c.rule.String()
 			}
 			fmt.Fprintf(h, " %q %q %q\n", c.name, c.typ, rule)
 		}

@@ -2,11 +2,10 @@ package pgxmask
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"io"
-
-	"github.com/sealfield/sealfield/mask"
 )
 
 // In COPY's text format a row is a line, its values are separated by tabs, \N is NULL,
@@ -98,20 +97,27 @@ func splitText(fields [][]byte, line []byte) error {
 // maskedRow is a row on its way. Its slices are good until the next row.
 type maskedRow struct {
 	fields [][]byte // as PostgreSQL sent them
-	values [][]byte // decoded, of columns that are masked or the subject
+	values [][]byte // decoded, and opened, of columns that are masked or the subject; of sealed tables all
 	masked [][]byte // of columns that are masked
+	out    [][]byte // masked, and sealed
 }
+
+// stays reports whether the field of a column goes out as it came.
+func (c *column) stays() bool { return c.rule == nil && !c.sealed.made }
 
 // stream masks COPY text: what PostgreSQL sends is written to it, in pieces of any size,
 // and goes on to w in the format of the output. It is of one goroutine.
 type stream struct {
 	table  *table
-	masks  *mask.Rows
+	ctx    context.Context
+	masks  *masker
+	seal   *sealer // nil for a table without sealed columns
 	encode encoder
 	w      io.Writer
 	seen   observer // or nil
 
 	row     maskedRow
+	sealed  [][]byte
 	room    []byte // for values with escapes
 	partial []byte // of a line
 	out     []byte
@@ -129,13 +135,17 @@ type observer interface {
 // flushAt is how many bytes of output are gathered before they are written.
 const flushAt = 64 << 10
 
-func newStream(t *table, encode encoder, w io.Writer) (*stream, error) {
-	masks, err := t.masks.Rows(t.names())
+func newStream(ctx context.Context, t *table, encode encoder, w io.Writer) (*stream, error) {
+	masks, err := t.masker(t.masks)
+	if err != nil {
+		return nil, err
+	}
+	seal, err := t.sealer()
 	if err != nil {
 		return nil, err
 	}
 	n := len(t.columns)
-	return &stream{table: t, masks: masks, encode: encode, w: w, row: maskedRow{
+	return &stream{ctx: ctx, table: t, masks: masks, seal: seal, encode: encode, w: w, row: maskedRow{
 		fields: make([][]byte, n), values: make([][]byte, n),
 	}, report: func(int64, int64) {}}, nil
 }
@@ -178,18 +188,31 @@ func (s *stream) line(line []byte) error {
 	}
 	s.room = s.room[:0]
 	for i := range s.table.columns {
-		if c := &s.table.columns[i]; c.rule != nil || c.name == s.table.subject {
+		if c := &s.table.columns[i]; c.rule != nil || c.name == s.table.subject || s.seal != nil {
 			s.row.values[i], s.room = decodeText(s.room, s.row.fields[i])
 		}
 	}
+	if s.seal != nil {
+		if err := s.seal.source.Open(s.ctx, s.row.values); err != nil {
+			return s.failed(err)
+		}
+	}
 	var err error
-	if s.row.masked, err = s.masks.Mask(s.row.values); err != nil {
+	if s.row.masked, err = s.masks.mask(s.row.values); err != nil {
 		return s.failed(err)
 	}
 	if s.seen != nil {
 		if err := s.seen.observe(s.rows, &s.row); err != nil {
 			return err
 		}
+	}
+	s.row.out = s.row.masked
+	if s.seal != nil {
+		s.sealed = append(s.sealed[:0], s.row.masked...)
+		if err := s.seal.copy.Seal(s.ctx, s.sealed); err != nil {
+			return s.failed(err)
+		}
+		s.row.out = s.sealed
 	}
 	s.out = s.encode(s.out, s.table, &s.row)
 	s.rows++

@@ -56,17 +56,35 @@ var (
 func (p *planner) discover(t *table, s *sample) {
 	for i, c := range t.columns {
 		a := t.relation.attribute(c.name)
-		if c.rule != nil {
+		if c.rule != nil || len(c.sealed.of) > 0 {
 			continue
 		}
 		var sampled []string
 		for _, row := range s.rows {
-			if len(row[i]) > 0 && !slices.Contains([]string{"bytea", "uuid", "bool"}, a.base.Name) {
+			if len(row[i]) > 0 && (c.sealed.typ != "" || !slices.Contains([]string{"bytea", "uuid", "bool"}, a.base.Name)) {
 				sampled = append(sampled, string(row[i]))
 			}
 		}
 		if reason := looksLike(c.name, a.base.Category, sampled); reason != "" {
 			p.warn(t, c.name, "it is kept, and "+reason)
+		}
+	}
+}
+
+// discoverSealed warns of columns that look sealed and that nobody will open.
+func (p *planner) discoverSealed(t *table, s *sample) {
+	for i, c := range t.columns {
+		if c.rule != nil || c.sealed.made || t.relation.attribute(c.name).base.Name != "bytea" {
+			continue
+		}
+		var sampled []string
+		for _, row := range s.rows {
+			if row[i] != nil {
+				sampled = append(sampled, string(row[i]))
+			}
+		}
+		if isSealed(sampled) {
+			p.warn(t, c.name, "it is kept, and looks sealed: the copy needs the source's keys to open it; name the table in Config.Sealed")
 		}
 	}
 }

@@ -28,8 +28,7 @@ const (
 	SQL Format = "sql"
 )
 
-// encoder appends a row. Columns that are kept are in row.fields, masked ones in
-// row.masked.
+// encoder appends a row. Columns that are kept are in row.fields, the others in row.out.
 type encoder func(dst []byte, t *table, row *maskedRow) []byte
 
 func (f Format) encoder() (encoder, error) {
@@ -57,10 +56,10 @@ func encodeText(dst []byte, t *table, row *maskedRow) []byte {
 		if i > 0 {
 			dst = append(dst, separator)
 		}
-		if t.columns[i].rule == nil {
+		if t.columns[i].stays() {
 			dst = append(dst, row.fields[i]...)
 		} else {
-			dst = appendText(dst, row.masked[i])
+			dst = appendText(dst, row.out[i])
 		}
 	}
 	return append(dst, endOfRow)
@@ -68,8 +67,8 @@ func encodeText(dst []byte, t *table, row *maskedRow) []byte {
 
 // value returns the value that goes out, nil for NULL.
 func (row *maskedRow) value(t *table, i int) []byte {
-	if t.columns[i].rule != nil {
-		return row.masked[i]
+	if !t.columns[i].stays() {
+		return row.out[i]
 	}
 	value, _ := decodeText(nil, row.fields[i])
 	return value

@@ -79,6 +79,9 @@ func (t *table) lockLines() (lines []string) {
 	if t.subject != "" {
 		line("subject", t.subject, "of rows")
 	}
+	if t.where != "" {
+		line("rows", t.name, "sha256 %s", lockDigest(t.where))
+	}
 	for _, c := range t.columns {
 		a := t.relation.attribute(c.name)
 		text := c.typ
@@ -88,7 +91,12 @@ func (t *table) lockLines() (lines []string) {
 		if a.Identity != "" {
 			text += " identity"
 		}
-		if c.rule == nil {
+		if c.sealed.typ != "" {
+			text += ", sealed " + c.sealed.typ
+		}
+		if len(c.sealed.of) > 0 {
+			line("column", c.name, "%s, made anew with %s", text, lockNames(c.sealed.of))
+		} else if c.rule == nil {
 			line("column", c.name, "%s, kept", text)
 		} else {
 			line("column", c.name, "%s, %s", text, c.rule)

@@ -5,14 +5,12 @@ import (
 	"fmt"
 	"hash/maphash"
 	"math"
-
-	"github.com/sealfield/sealfield/mask"
 )
 
 // chunk returns the observer of a chunk.
 func (v *verifier) chunk(c *chunk, fresh bool) (*chunkCheck, error) {
 	t := v.tables[c.table]
-	again, err := t.table.masks.Rows(t.table.names())
+	again, err := t.table.masker(t.table.masks)
 	if err != nil {
 		return nil, err
 	}
@@ -35,7 +33,7 @@ type chunkCheck struct {
 	view    view
 	room    []byte
 
-	again   *mask.Rows
+	again   *masker
 	values  [][]byte
 	every   uint64
 	samples map[int64]uint64
@@ -91,11 +89,13 @@ func appendFolded(dst, text []byte) []byte {
 func (o *chunkCheck) sample(n int64, row *maskedRow) error {
 	for i, field := range row.fields {
 		o.values[i] = nil
-		if o.columns[i].before != nil || o.check.table.columns[i].name == o.check.table.subject {
+		if o.check.table.sealed != nil {
+			o.values[i] = bytes.Clone(row.values[i])
+		} else if o.columns[i].before != nil || o.check.table.columns[i].name == o.check.table.subject {
 			o.values[i], _ = decodeText(nil, bytes.Clone(field))
 		}
 	}
-	masked, err := o.again.Mask(o.values)
+	masked, err := o.again.mask(o.values)
 	if err != nil {
 		return fmt.Errorf("pgxmask: table %s: %w", o.check.table, err)
 	}

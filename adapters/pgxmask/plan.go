@@ -55,6 +55,14 @@ type Config struct {
 	// TEMPORARY on the database.
 	Subset map[string]string
 
+	// Sealed are the tables of which pgxfield seals columns, named as in a policy.
+	// In the policy the rule of a sealed column is for the values that it holds. They
+	// are opened under the keys of the source, masked, or kept, and sealed under those
+	// of the copy, in one go; index tags and key ids are made anew and not in the
+	// policy. Nothing that the source's keys are needed for is in the copy. Sealing is
+	// random: the bytes of sealed columns differ from run to run.
+	Sealed map[string]Sealed
+
 	// Accept has the findings that are known and do no harm.
 	Accept []Accepted
 }
@@ -110,6 +118,7 @@ type table struct {
 	where        string   // Config.Subset's condition, or empty
 	restricted   bool     // only some of its rows are copied
 	masks        *mask.Table
+	sealed       *Sealed // nil for most
 
 	sampled  int // rows that were read for the trial of CHECKs
 	relation *relation
@@ -141,6 +150,7 @@ type column struct {
 	notNull bool       // of the column or its domain
 	rule    *mask.Rule // nil if the column is kept
 	keep    string     // why it is kept
+	sealed  sealed
 }
 
 // reference is a foreign key, or one of Config.References.
@@ -230,6 +240,7 @@ func (p *planner) run(ctx context.Context, db DB, masks, trial map[string]*mask.
 	}
 	p.proveReferences()
 	p.checkLargeObjects()
+	p.checkSealed()
 	p.order()
 	if err := p.checkSubset(ctx, tx); err != nil {
 		return err
@@ -417,6 +428,11 @@ func (p *planner) root(r *relation) *relation {
 func (p *planner) addTable(r *relation, m *mask.Table) {
 	t := &table{schema: r.Schema, name: r.Name, kind: r.Kind[0], subject: m.Subject(), masks: m, relation: r}
 	var names []string
+	sealing := p.sealing(r, m)
+	if sealing != nil {
+		s, _ := p.sealedOf(r.title())
+		t.sealed = &s
+	}
 	for _, a := range r.columns {
 		if a.Generated != "" {
 			t.generated = append(t.generated, column{name: a.Name, typ: a.TypeText, oid: a.base.OID, notNull: a.neverNull()})
@@ -426,9 +442,11 @@ func (p *planner) addTable(r *relation, m *mask.Table) {
 			}
 			continue
 		}
-		names = append(names, a.Name)
+		if len(sealing[a.Name].of) == 0 {
+			names = append(names, a.Name)
+		}
 		rule, keep, _ := m.Rule(a.Name)
-		t.columns = append(t.columns, column{a.Name, a.TypeText, a.base.OID, a.neverNull(), rule, keep})
+		t.columns = append(t.columns, column{a.Name, a.TypeText, a.base.OID, a.neverNull(), rule, keep, sealing[a.Name]})
 	}
 	p.checkColumns(r, m, names)
 	p.checkRights(r)

@@ -43,6 +43,8 @@ const (
 	SchemaText Kind = "schema text"
 	// Config.Subset, where a condition is no SQL of its table.
 	Subset Kind = "subset"
+	// Config.Sealed and the table or the policy differ.
+	Sealing Kind = "sealing"
 	// Config.Accept, or Config.References, and what they are about differ.
 	Unused Kind = "unused"
 )

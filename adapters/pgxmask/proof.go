@@ -43,8 +43,12 @@ func (t *table) finding(kind Kind, column, object, reason, suggestion string) *F
 func (p *planner) proveColumn(t *table, c *column) {
 	a := t.relation.attribute(c.name)
 	props := c.rule.Properties()
-	if !holds(props.Types, p.typeName(a)) {
-		p.add(t.finding(Type, c.name, "", fmt.Sprintf("rule %s makes %s, and the column is %s", c.rule, strings.Join(props.Types, ", "), c.typ), rulesFor(a, p.typeName(a))))
+	typeName, what := p.typeName(a), "the column is "+c.typ
+	if c.sealed.typ != "" {
+		typeName, what = c.sealed.typ, "what is sealed is "+c.sealed.typ
+	}
+	if !holds(props.Types, typeName) {
+		p.add(t.finding(Type, c.name, "", fmt.Sprintf("rule %s makes %s, and %s", c.rule, strings.Join(props.Types, ", "), what), rulesFor(a, typeName)))
 		return
 	}
 	_, limited := lengthLimit(a)
@@ -186,7 +190,16 @@ func (p *planner) part(t *table, r *relation, number int16) part {
 		}
 		return x
 	}
-	if c := t.column(a.Name); c != nil {
+	c := t.column(a.Name)
+	switch {
+	case c == nil:
+	case len(c.sealed.of) == 1: // tags are equal where values are, which may be but for case
+		x.rule, x.fold = t.column(c.sealed.of[0]).rule, true
+	case len(c.sealed.of) > 1:
+		if slices.ContainsFunc(c.sealed.of, func(name string) bool { return t.column(name).rule != nil }) {
+			x.unknown = quotePart(a.Name) + " has tags of several columns"
+		}
+	default:
 		x.rule = c.rule
 	}
 	return x

@@ -37,9 +37,16 @@ func (p *planner) trySamples(ctx context.Context, tx pgx.Tx, masks map[string]*m
 			return fmt.Errorf("sample of %s: %w", t.title(), withoutValues(err))
 		}
 		t.sampled = len(s.rows)
+		p.discoverSealed(t, s)
+		if err := t.openSample(ctx, s.rows); err != nil {
+			return fmt.Errorf("sample of %s: %w", t.title(), err)
+		}
 		p.discover(t, s)
 		p.searchTexts(t, s, search)
 		if p.maskSample(t, s, masks[t.masks.Name()]) {
+			if err := t.sealSample(ctx, s.masked); err != nil {
+				return fmt.Errorf("sample of %s: %w", t.title(), err)
+			}
 			if err := p.tryChecks(ctx, tx, t, s); err != nil {
 				return fmt.Errorf("trial of %s: %w", t.title(), withoutValues(err))
 			}
@@ -109,12 +116,12 @@ func readRows(ctx context.Context, tx pgx.Tx, t *table, tablesample string) (*sa
 // maskSample masks the rows. It reports whether that worked and there is something to
 // try.
 func (p *planner) maskSample(t *table, s *sample, m *mask.Table) bool {
-	masker, err := m.Rows(s.columns)
+	masker, err := t.masker(m)
 	if err != nil || len(s.rows) == 0 || !slices.ContainsFunc(t.columns, func(c column) bool { return c.rule != nil }) {
 		return false
 	}
 	for _, row := range s.rows {
-		out, err := masker.Mask(row)
+		out, err := masker.mask(row)
 		if err != nil {
 			p.refused(t, s, m)
 			return false

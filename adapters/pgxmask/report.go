@@ -65,6 +65,12 @@ func (p *Plan) report() report {
 
 func (p *Plan) reportTable(t *table) reportTable {
 	r := reportTable{Name: t.title(), Kind: relationKinds[string(t.kind)], Rows: fmt.Sprintf("%.0f", t.rows), Sample: fmt.Sprint(t.sampled), Subject: t.subject}
+	switch {
+	case t.where != "":
+		r.Rows += ", of which those where " + t.where + ", and what belongs to the subset"
+	case t.restricted:
+		r.Rows += ", of which what belongs to the subset"
+	}
 	for _, c := range t.columns {
 		x := reportColumn{Name: c.name, Type: c.typ, Becomes: "as it is: " + c.keep, Visible: "everything"}
 		if c.notNull {
@@ -74,6 +80,13 @@ func (p *Plan) reportTable(t *table) reportTable {
 			x.Masked, x.Becomes = true, c.rule.String()
 			x.Visible = cmp.Or(strings.Join(c.rule.Properties().Visible, "; "), "nothing")
 			x.Explain = c.rule.Explain(max(t.rows, minRows))
+		}
+		switch {
+		case len(c.sealed.of) > 0:
+			x.Becomes, x.Visible = "made anew with "+strings.Join(c.sealed.of, ", "), "which values are equal"
+		case c.sealed.typ != "":
+			x.Type += ", sealed " + c.sealed.typ
+			x.Becomes += ", sealed for the copy"
 		}
 		r.Columns = append(r.Columns, x)
 	}

@@ -303,7 +303,7 @@ func (j *job) fill(ctx context.Context, conn *pgx.Conn, c *chunk, rows string, w
 	if err != nil {
 		return 0, err
 	}
-	s, err := newStream(t, encode, w)
+	s, err := newStream(ctx, t, encode, w)
 	if err != nil {
 		return 0, err
 	}

@@ -14,7 +14,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
-	"github.com/sealfield/sealfield/mask"
+	"github.com/sealfield/sealfield/crypto"
 )
 
 // candidate is a text that the filter has, and where it stands.
@@ -47,6 +47,23 @@ type search struct {
 	sampled     int64
 	different   int64
 	differentIn map[string]string
+	failure     error // of opening the copy
+}
+
+// opened returns reader for rows whose sealed values are opened, under the copy's keys.
+func (s *search) opened(ctx context.Context) func(table, chunk int, place string) func(int64, [][]byte) {
+	return func(table, chunk int, place string) func(int64, [][]byte) {
+		t := s.v.tables[table].table
+		return t.opening(ctx, s.reader(table, chunk, place), byCopy, func(err error) {
+			if errors.Is(err, crypto.ErrDecrypt) {
+				s.differs(t, place)
+				return
+			}
+			s.mu.Lock()
+			defer s.mu.Unlock()
+			s.failure = cmp.Or(s.failure, err)
+		})
+	}
 }
 
 // reader returns what takes the rows of a part of the output: a chunk, or the whole of a
@@ -187,11 +204,16 @@ func (s *search) confirm(ctx context.Context, r *Verification) error {
 			o := &confirmation{v: s.v, check: check, table: c.table, byNorm: byNorm, byValue: byValue, scan: scanner{filter: s.v.filter}, mu: &mu, there: there}
 			if composed[c.table] {
 				var err error
-				if o.masks, err = check.table.masks.Rows(check.table.names()); err != nil {
+				if o.masks, err = check.table.masker(check.table.masks); err != nil {
 					return err
 				}
 			}
-			_, err := conn.PgConn().CopyTo(ctx, &textReader{table: check.table, row: o.row}, c.sql(check.table, check.isRead))
+			rows, err := s.v.job.rowsOf(ctx, c)
+			if err != nil {
+				return err
+			}
+			row := check.table.opening(ctx, o.row, bySource, func(err error) { o.err = cmp.Or(o.err, err) })
+			_, err = conn.PgConn().CopyTo(ctx, &textReader{table: check.table, row: row}, c.sql(check.table, rows, check.isRead))
 			return errors.Join(failed("read "+check.table.String()+" again", err), o.err)
 		}, func() {}, nil
 	})
@@ -235,7 +257,7 @@ func (s *search) confirm(ctx context.Context, r *Verification) error {
 
 // isRead reports whether a column is one that masking needs.
 func (t *tableCheck) isRead(i int) bool {
-	return t.columns[i].masked || t.table.columns[i].name == t.table.subject
+	return t.columns[i].masked || t.table.columns[i].name == t.table.subject || t.table.sealed != nil
 }
 
 type valueKey struct {
@@ -250,7 +272,7 @@ type confirmation struct {
 	table   int
 	byNorm  map[string][]*places
 	byValue map[valueKey][]candidate
-	masks   *mask.Rows // nil if no masked column has candidates
+	masks   *masker // nil if no masked column has candidates
 	view    view
 	scan    scanner
 	err     error
@@ -278,7 +300,7 @@ func (o *confirmation) row(_ int64, values [][]byte) {
 	if o.masks == nil || o.err != nil {
 		return
 	}
-	masked, err := o.masks.Mask(values)
+	masked, err := o.masks.mask(values)
 	if err != nil {
 		o.err = fmt.Errorf("pgxmask: table %s: %w", o.check.table, err)
 		return

@@ -259,14 +259,17 @@ func (j *job) verify(ctx context.Context) (*Verification, error) {
 	keys := j.references()
 	r.References = len(keys)
 	s := &search{v: v, keys: keys, candidates: map[candidate]*places{}}
-	if err := j.sink.read(ctx, s.reader); err != nil {
+	if err := j.sink.read(ctx, s.opened(ctx)); err != nil {
 		return nil, err
 	}
 	if len(keys) > 0 {
 		s.second = true
-		if err := j.sink.read(ctx, s.reader); err != nil {
+		if err := j.sink.read(ctx, s.opened(ctx)); err != nil {
 			return nil, err
 		}
+	}
+	if s.failure != nil {
+		return nil, s.failure
 	}
 	if err := s.texts(ctx); err != nil {
 		return nil, err

@@ -47,7 +47,7 @@ demo: $(WITHPG) ## run examples/quickstart, in DATABASE_URL or a throw-away Post
 
 bench: $(WITHPG) ## compare the hot paths with their floors; pgxfield with BENCHROWS rows (200000)
 	@go run ./internal/bench
-	@SEALFIELD_BENCH_ROWS=$(BENCHROWS) $(WITHPG) -- go test -run '^$$' -bench Table -benchtime 1x -timeout 30m ./adapters/pgxfield
+	@SEALFIELD_BENCH_ROWS=$(BENCHROWS) $(WITHPG) -- go test -run '^$$' -bench 'Table|Lookup' -benchtime 1x -timeout 30m ./adapters/pgxfield
 	@$(WITHPG) -- go test -run '^$$' -bench Vault -benchtime 1x -timeout 30m ./adapters/pgxstore
 	@SEALFIELD_BENCH_ROWS=500000 $(WITHPG) -- go test -run '^$$' -bench Run -benchtime 1x -timeout 30m ./adapters/pgxmask
 

@@ -234,7 +234,8 @@ type writer struct {
 	place   crypto.Binding
 	scoped  bool
 	rowDone bool
-	out     []byte // the sealed values, one after the other
+	out     []byte        // the sealed values, one after the other
+	boxes   []sealedBytes // in what they are returned, or nil for as they are
 	tokens  []madeToken
 	pairs   map[*indexed][2][]byte
 }
@@ -286,7 +287,23 @@ func (w *writer) value(a argument, own pgx.NamedArgs) (any, error) {
 		return nil, err
 	}
 	w.out = out
-	return out[start:len(out):len(out)], nil
+	return w.box(out[start:len(out):len(out)]), nil
+}
+
+// box returns b as an argument.
+func (w *writer) box(b []byte) any {
+	if w.boxes == nil {
+		return b
+	}
+	w.boxes = append(w.boxes, sealedBytes{b})
+	return &w.boxes[len(w.boxes)-1]
+}
+
+// begin makes row the one that is sealed.
+func (w *writer) begin(row reflect.Value) {
+	w.row, w.scoped, w.rowDone = row, false, false
+	w.tokens = w.tokens[:0]
+	clear(w.pairs)
 }
 
 // pairTag returns the tag of one column of a unique index, nil for NULL. Both are of

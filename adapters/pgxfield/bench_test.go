@@ -69,20 +69,15 @@ func random(n int) []byte {
 	return b
 }
 
-// BenchmarkTable inserts rows in batches of 1,000 and reads them into structs, in
-// rounds that interleave the sealed table, its floor (the same rows as random
-// bytea of the sealed sizes, with the same CHECKs and index, by plain pgx) and
-// the same rows in the clear. It reports the median ratios of the times, floor
+// BenchmarkTable copies rows, reads them into structs, and inserts them in batches
+// of 1,000, in rounds that interleave the sealed table, its floor (the same rows as
+// random bytea of the sealed sizes, with the same CHECKs and index, by plain pgx)
+// and the same rows in the clear. It reports the median ratios of the times, floor
 // by sealed, of wall time: 0.9 means nine tenths of the floor's speed. Set
 // SEALFIELD_BENCH_ROWS to 200000 for the size that the goals are for.
 func BenchmarkTable(b *testing.B) {
 	const rounds = 9
-	n := 10_000
-	if s := os.Getenv("SEALFIELD_BENCH_ROWS"); s != "" {
-		var err error
-		n, err = strconv.Atoi(s)
-		require.NoError(b, err)
-	}
+	n := benchRows(b)
 	ctx := b.Context()
 	conn, err := pgx.Connect(ctx, pgtest.Database(b))
 	require.NoError(b, err)
@@ -122,41 +117,173 @@ func BenchmarkTable(b *testing.B) {
 			batch.Queue("insert into clear (id, email, phone, born, note, created) values ($1, $2, $3, $4, $5, $6)", r.ID, r.Email, r.Phone, r.Born, r.Note, r.Created)
 		})
 	}
+	copySealed := func() {
+		run(b, conn, "truncate sealed")
+		copied, err := table.CopyFrom(ctx, conn, pointers(sealed))
+		require.NoError(b, err)
+		require.EqualValues(b, n, copied)
+	}
+	copyPlain := func(name string, columns []string, values func(i int) ([]any, error)) func() {
+		return func() {
+			run(b, conn, "truncate "+name)
+			copied, err := conn.CopyFrom(ctx, pgx.Identifier{name}, columns, pgx.CopyFromSlice(n, values))
+			require.NoError(b, err)
+			require.EqualValues(b, n, copied)
+		}
+	}
+	copyFloor := copyPlain("floor", []string{"id", "email", "email_idx", "phone", "born", "note", "created"}, func(i int) ([]any, error) {
+		r := &floor[i]
+		return []any{r.ID, r.Email, r.EmailIdx, r.Phone, r.Born, r.Note, r.Created}, nil
+	})
+	copyClear := copyPlain("clear", []string{"id", "email", "phone", "born", "note", "created"}, func(i int) ([]any, error) {
+		r := &clear[i]
+		return []any{r.ID, r.Email, r.Phone, r.Born, r.Note, r.Created}, nil
+	})
+	selectFloor := func() { selectAll(b, conn, "floor", n, scanFloor) }
+	selectClear := func() { selectAll(b, conn, "clear", n, scanClear) }
 	cases := []struct {
 		name string
 		goal float64
 		work [3]func() // sealed, floor, clear
 	}{
+		{"copy", 0.85, [3]func(){copySealed, copyFloor, copyClear}},
+		{"select", 0.75, [3]func(){func() {
+			rows, err := conn.Query(ctx, "select * from sealed")
+			require.NoError(b, err)
+			all, err := table.Collect(ctx, rows)
+			require.NoError(b, err)
+			require.Len(b, all, n)
+		}, selectFloor, selectClear}},
+		{"select-row", 0.75, [3]func(){func() { selectAll(b, conn, "sealed", n, table.Row(ctx)) }, selectFloor, selectClear}},
 		{"batch-insert", 0.90, [3]func(){insertSealed, insertFloor, insertClear}},
-		{"select", 0.75, [3]func(){
-			func() { selectAll(b, conn, "sealed", n, table.Row(ctx)) },
-			func() { selectAll(b, conn, "floor", n, scanFloor) },
-			func() { selectAll(b, conn, "clear", n, scanClear) },
-		}},
 	}
 	for range b.N {
 		for _, c := range cases {
-			var seconds [3][]float64
-			for range rounds + 1 { // the first one warms up
-				for i, work := range c.work {
-					start := time.Now()
-					work()
-					seconds[i] = append(seconds[i], time.Since(start).Seconds())
-				}
-			}
-			ratios := func(over int) (all []float64) {
-				for round := 1; round <= rounds; round++ {
-					all = append(all, seconds[over][round]/seconds[0][round])
-				}
-				slices.Sort(all)
-				return all
-			}
-			toFloor, toClear := ratios(1), ratios(2)
+			seconds := measure(rounds, c.work[:]...)
+			toFloor, toClear := ratios(seconds[1], seconds[0]), ratios(seconds[2], seconds[0])
 			b.Logf("%-12s %d rows: %.2f of the floor (%.2f to %.2f; goal %.2f), %.2f of clear rows; %.0f rows/s",
 				c.name, n, toFloor[rounds/2], toFloor[0], toFloor[rounds-1], c.goal, toClear[rounds/2], float64(n)/slices.Min(seconds[0]))
 			b.ReportMetric(toFloor[rounds/2], strings.ReplaceAll(c.name, "-", "_")+"/floor")
 		}
 	}
+}
+
+// measure runs all works in turn, and then again, and returns the seconds that each
+// took in each round but for a first one, which warms up.
+func measure(rounds int, works ...func()) [][]float64 {
+	seconds := make([][]float64, len(works))
+	for round := range rounds + 1 {
+		for i, work := range works {
+			start := time.Now()
+			work()
+			if round > 0 {
+				seconds[i] = append(seconds[i], time.Since(start).Seconds())
+			}
+		}
+	}
+	return seconds
+}
+
+// ratios returns a/b of each round in ascending order.
+func ratios(a, b []float64) []float64 {
+	all := make([]float64, len(a))
+	for i := range a {
+		all[i] = a[i] / b[i]
+	}
+	slices.Sort(all)
+	return all
+}
+
+func pointers[T any](all []T) func(func(*T, error) bool) {
+	return func(yield func(*T, error) bool) {
+		for i := range all {
+			if !yield(&all[i], nil) {
+				return
+			}
+		}
+	}
+}
+
+// BenchmarkLookup finds single rows among five times SEALFIELD_BENCH_ROWS, by the
+// index tag of an address and by the address itself in a table in the clear, each
+// with the btree index of its column, into a struct. PostgreSQL plans "= any($1)"
+// anew for every array unless plan_cache_mode says not to: both are shown.
+func BenchmarkLookup(b *testing.B) {
+	const rounds, lookups = 9, 2000
+	n := 5 * benchRows(b)
+	ctx := b.Context()
+	conn, err := pgx.Connect(ctx, pgtest.Database(b))
+	require.NoError(b, err)
+	defer conn.Close(context.Background())
+	type row struct {
+		ID    int64  `db:"id"`
+		Email string `db:"email" seal:"encrypt,index=email_idx,norm=email"`
+	}
+	table := newTable[row](b, keyringtest.NewKeyring(b), "sealed", byID)
+	run(b, conn, "create table sealed (id bigint primary key, email bytea not null, email_idx bytea not null)",
+		"create table clear (id bigint primary key, email text not null)")
+	email := func(i int) string { return fmt.Sprintf("customer.%09d@example.com", i) }
+	_, err = table.CopyFrom(ctx, conn, func(yield func(*row, error) bool) {
+		for i := range n {
+			if !yield(&row{int64(i + 1), email(i)}, nil) {
+				return
+			}
+		}
+	})
+	require.NoError(b, err)
+	_, err = conn.CopyFrom(ctx, pgx.Identifier{"clear"}, []string{"id", "email"}, pgx.CopyFromSlice(n, func(i int) ([]any, error) {
+		return []any{int64(i + 1), email(i)}, nil
+	}))
+	require.NoError(b, err)
+	run(b, conn, table.DDL()...)
+	run(b, conn, "create index on clear (email)", "vacuum analyze sealed", "vacuum analyze clear")
+	id := 0
+	next := func() int { id = (id + 7919) % n; return id }
+	generic, err := pgx.ConnectConfig(ctx, conn.Config())
+	require.NoError(b, err)
+	defer generic.Close(context.Background())
+	run(b, generic, "set plan_cache_mode = force_generic_plan")
+	bySealed := func(conn *pgx.Conn) {
+		for range lookups {
+			i := next()
+			tags, err := table.Match(ctx, "email", email(i))
+			require.NoError(b, err)
+			rows, err := conn.Query(ctx, "select id, email from sealed where email_idx = any($1)", tags)
+			require.NoError(b, err)
+			r, err := pgx.CollectExactlyOneRow(rows, table.Row(ctx))
+			require.NoError(b, err)
+			require.Equal(b, int64(i+1), r.ID)
+		}
+	}
+	byClear := func() {
+		for range lookups {
+			i := next()
+			rows, err := conn.Query(ctx, "select id, email from clear where email = $1", email(i))
+			require.NoError(b, err)
+			r, err := pgx.CollectExactlyOneRow(rows, pgx.RowToStructByName[row])
+			require.NoError(b, err)
+			require.Equal(b, int64(i+1), r.ID)
+		}
+	}
+	for range b.N {
+		seconds := measure(rounds, func() { bySealed(generic) }, func() { bySealed(conn) }, byClear)
+		for i, mode := range []string{"force_generic_plan", "auto"} {
+			times := ratios(seconds[i], seconds[2])
+			b.Logf("lookup by tag among %d rows, plan_cache_mode %s: %.2f times one by clear text (%.2f to %.2f; goal 1.30); %.0f us",
+				n, mode, times[rounds/2], times[0], times[rounds-1], slices.Min(seconds[i])/lookups*1e6)
+			b.ReportMetric(times[rounds/2], mode+"/clear")
+		}
+	}
+}
+
+func benchRows(b *testing.B) int {
+	s := os.Getenv("SEALFIELD_BENCH_ROWS")
+	if s == "" {
+		return 10_000
+	}
+	n, err := strconv.Atoi(s)
+	require.NoError(b, err)
+	return n
 }
 
 func batches(b *testing.B, conn *pgx.Conn, name string, n int, queue func(*pgx.Batch, int)) {

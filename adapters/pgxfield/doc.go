@@ -15,7 +15,12 @@
 //		values (@id, @email, @email_idx, @ssn, @born)`, customers.Args(&c))
 //	tags, err := customers.Match(ctx, "email", "ann@example.com")
 //	rows, err := pool.Query(ctx, `select * from customers where email_idx = any($1)`, tags)
-//	found, err := pgx.CollectRows(rows, customers.Row(ctx))
+//	found, err := customers.Collect(ctx, rows)
+//
+// Row reads single rows through pgx's own functions, Scan one table's share of a
+// join. For many rows there are Collect, Each, which streams, and CopyFrom: they
+// seal and open on several processors. ReserveKeys gives serial keys before the
+// INSERT. The examples are a guide to each kind of statement.
 //
 // The columns are bytea, but for tokens; make them so, execute DDL, call Verify at
 // start. A pgx.Row scanned plainly, without Row, gives ciphertext.

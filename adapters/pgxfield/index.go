@@ -186,6 +186,10 @@ func (x *indexed) plain(s *scratch, row reflect.Value) (plain []byte, null bool,
 // even where it is empty, before the first value was stored. NULL has no tags:
 // searching for it is an error.
 //
+// PostgreSQL plans a prepared statement with any($1) anew for each array, which
+// takes longer than the lookup: where that counts, set plan_cache_mode to
+// force_generic_plan, for the role or the connection.
+//
 // A keyring in doubt about one key gives an error, never fewer tags. A search
 // whose tags would find other rows, too, is a token.ErrLossy: call Search. With
 // Config.Scope, choose the scope by In.

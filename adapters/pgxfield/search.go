@@ -87,7 +87,7 @@ func (t *Table[T]) search(ctx context.Context, db DB, q SearchQuery, yield func(
 		if err != nil {
 			return err
 		}
-		found, err := pgx.CollectRows(rows, t.Row(ctx))
+		found, err := t.Collect(ctx, rows)
 		if err != nil {
 			return err
 		}

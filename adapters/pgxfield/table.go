@@ -23,8 +23,8 @@ type Config struct {
 	// the primary key. Every sealed column is then bound to its row: a value
 	// that was copied from another row does not open. The columns belong to
 	// fields of the struct that are not sealed and hold integers, strings,
-	// uuids or bytes. A serial key has to be known before the INSERT; select
-	// nextval for it. Empty binds values to their column only.
+	// uuids or bytes. A serial key has to be known before the INSERT: see
+	// Table.ReserveKeys. Empty binds values to their column only.
 	RowKey []string
 
 	// Name is the table's name as it stands in the keys of its columns. Set it

@@ -122,23 +122,23 @@ func (t *tokenized) value(text string) (any, error) {
 }
 
 // planToken finds the key column of a token.
-func (s *sealedTarget) planToken(fields []pgconn.FieldDescription) error {
+func (s *sealedTarget) planToken(fields []pgconn.FieldDescription, prefix string) error {
 	types := []uint32{pgtype.TextOID, pgtype.VarcharOID}
 	if s.token.integer {
 		types = []uint32{pgtype.Int8OID, pgtype.Int4OID, pgtype.Int2OID}
 	}
 	if !slices.Contains(types, s.result.DataTypeOID) {
-		return fmt.Errorf("column %s of the result is not of the type of its tokens", s.column)
+		return fmt.Errorf("column %s of the result is not of the type of its tokens", s.result.Name)
 	}
 	if s.token.key == "" {
 		return nil
 	}
-	s.key = slices.IndexFunc(fields, func(fd pgconn.FieldDescription) bool { return fd.Name == s.token.key })
+	s.key = slices.IndexFunc(fields, func(fd pgconn.FieldDescription) bool { return fd.Name == prefix+s.token.key })
 	switch {
 	case s.key < 0:
-		return fmt.Errorf("the result has the tokens of %s without %s, which says what key they are under", s.column, s.token.key)
+		return fmt.Errorf("the result has the tokens of %s without %s, which says what key they are under", s.result.Name, prefix+s.token.key)
 	case fields[s.key].DataTypeOID != pgtype.ByteaOID:
-		return fmt.Errorf("column %s of the result is no bytea", s.token.key)
+		return fmt.Errorf("column %s of the result is no bytea", prefix+s.token.key)
 	}
 	s.keyText = fields[s.key].Format == pgx.TextFormatCode
 	return nil

@@ -9,16 +9,19 @@ import (
 	"sync"
 )
 
-// buildIP is Crypto-PAn (Xu, Fan, Ammar, Moon: Prefix-Preserving IP Address
-// Anonymization, ICNP 2002): a bit is flipped or not by what AES-128 says of the bits
+// buildIP keeps prefixes (Xu, Fan, Ammar, Moon: Prefix-Preserving IP Address
+// Anonymization, ICNP 2002): a bit is flipped or not by what AES says of the bits
 // before it, so that addresses that share a prefix of n bits share one of n bits
-// afterwards. For IPv6 it is the same with 128 bits.
+// afterwards. Their Crypto-PAn fills the block up with secret bits, and so often asks
+// AES the same for several lengths of one address: of addresses of which 16 bits are
+// kept, one in 150 would stay what it is. Here a one and zeros follow the prefix, so
+// that no two prefixes share a block.
 func buildIP(b *builder) {
 	keep4, keep6 := int(b.number("keep", 0, 0, 31)), int(b.number("keep6", 0, 0, 127))
-	key, err := b.m.keys.derive(b.domain(), "cryptopan/1", 32)
-	var pan *cryptoPAn
+	key, err := b.m.keys.derive(b.domain(), "ip/1", 32)
+	var flips *prefixFlips
 	if err == nil {
-		pan, err = newCryptoPAn(key)
+		flips, err = newPrefixFlips(key)
 	}
 	if err != nil {
 		b.fail("", err.Error(), "")
@@ -37,12 +40,12 @@ func buildIP(b *builder) {
 		if a.prefix >= 0 && a == network {
 			bits = a.prefix
 		}
-		pan.crypt(a.bytes[:a.size], keep, bits)
+		flips.crypt(a.bytes[:a.size], keep, bits)
 		if a.prefix >= 0 && bits == 8*a.size && a.prefix < bits && a == a.network() {
 			// A host became the network's address, which is the network's result.
 			// The one that host would have is free: that of the network as a host.
 			a = network
-			pan.crypt(a.bytes[:a.size], keep, bits)
+			flips.crypt(a.bytes[:a.size], keep, bits)
 		}
 		return a.append(dst), true
 	}
@@ -58,29 +61,25 @@ func buildIP(b *builder) {
 	p.Types = append([]string{"inet", "cidr"}, textTypes...)
 }
 
-type cryptoPAn struct{ pool sync.Pool } // of *panState; its New has the key
+type prefixFlips struct{ pool sync.Pool } // of *flipState; its New has the key
 
-type panState struct {
-	block        cipher.Block
-	pad, in, out [aes.BlockSize]byte
+type flipState struct {
+	block   cipher.Block
+	in, out [aes.BlockSize]byte
 }
 
-// newCryptoPAn takes an AES-128 key and, after it, the secret of the padding.
-func newCryptoPAn(key []byte) (*cryptoPAn, error) {
-	block, err := aes.NewCipher(key[:16])
+// newPrefixFlips takes an AES-256 key.
+func newPrefixFlips(key []byte) (*prefixFlips, error) {
+	block, err := aes.NewCipher(key)
 	if err != nil {
 		return nil, err
 	}
-	var pad [aes.BlockSize]byte
-	block.Encrypt(pad[:], key[16:])
-	p := &cryptoPAn{}
-	p.pool.New = func() any { return &panState{block: block, pad: pad} }
-	return p, nil
+	return &prefixFlips{sync.Pool{New: func() any { return &flipState{block: block} }}}, nil
 }
 
 // crypt changes the bits from..to-1 of an address of 4 or 16 bytes.
-func (p *cryptoPAn) crypt(address []byte, from, to int) {
-	s := p.pool.Get().(*panState)
+func (p *prefixFlips) crypt(address []byte, from, to int) {
+	s := p.pool.Get().(*flipState)
 	defer p.pool.Put(s)
 	var hi, lo uint64 // the address from the top
 	if len(address) == 4 {
@@ -88,12 +87,15 @@ func (p *cryptoPAn) crypt(address []byte, from, to int) {
 	} else {
 		hi, lo = binary.BigEndian.Uint64(address), binary.BigEndian.Uint64(address[8:])
 	}
-	padHi, padLo := binary.BigEndian.Uint64(s.pad[:]), binary.BigEndian.Uint64(s.pad[8:])
 	var flipHi, flipLo uint64
 	for i := from; i < to; i++ {
 		maskHi, maskLo := prefixMask(i)
-		binary.BigEndian.PutUint64(s.in[:], hi&maskHi|padHi&^maskHi)
-		binary.BigEndian.PutUint64(s.in[8:], lo&maskLo|padLo&^maskLo)
+		oneHi, oneLo := uint64(1)<<63>>i, uint64(0)
+		if i >= 64 {
+			oneLo = 1 << (127 - i)
+		}
+		binary.BigEndian.PutUint64(s.in[:], hi&maskHi|oneHi)
+		binary.BigEndian.PutUint64(s.in[8:], lo&maskLo|oneLo)
 		s.block.Encrypt(s.out[:], s.in[:])
 		flip := uint64(s.out[0] >> 7)
 		if i < 64 {

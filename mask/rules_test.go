@@ -4,6 +4,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"math/big"
+	"math/rand/v2"
 	"net/netip"
 	"regexp"
 	"strconv"
@@ -222,17 +223,32 @@ func TestJoins(t *testing.T) {
 	require.Equal(t, one, apply(t, folded, "ANN@Example.COM"))
 }
 
-// TestCryptoPAn has the trace that comes with the reference implementation.
-func TestCryptoPAn(t *testing.T) {
-	pan, err := mask.NewCryptoPAn([]byte{21, 34, 23, 141, 51, 164, 207, 128, 19, 10, 91, 22, 73, 144, 125, 16, 216, 152, 143, 131, 121, 121, 101, 39, 98, 87, 76, 45, 42, 132, 34, 2})
-	require.NoError(t, err)
-	for from, to := range map[string]string{
-		"128.11.68.132": "135.242.180.132", "129.118.74.4": "134.136.186.123", "130.132.252.244": "133.68.164.234", "141.223.7.43": "141.167.8.160",
-		"141.233.145.108": "141.129.237.235", "152.163.225.39": "151.140.114.167", "156.29.3.236": "147.225.12.42", "165.247.96.84": "162.9.99.234",
-	} {
-		ip := netip.MustParseAddr(from).As4()
-		pan(ip[:], 0, 32)
-		require.Equal(t, to, netip.AddrFrom4(ip).String())
+// TestAddressesMove has as many addresses stay what they are as by chance: the bits that
+// are not kept flip independently of each other.
+func TestAddressesMove(t *testing.T) {
+	rnd := rand.New(rand.NewPCG(1, 2))
+	for keep, most := range map[int]int{0: 0, 8: 1, 16: 5, 24: 150} { // of 20000: 78 are expected for 24
+		r := newRule(t, fixed(), fmt.Sprint("ip,keep=", keep))
+		same, bytes := 0, [4]int{}
+		for range 20000 {
+			n := rnd.Uint32()
+			ip := netip.AddrFrom4([4]byte{byte(n >> 24), byte(n >> 16), byte(n >> 8), byte(n)})
+			out := netip.MustParseAddr(apply(t, r, ip.String()))
+			if out == ip {
+				same++
+			}
+			for i := range bytes {
+				if out.As4()[i] == ip.As4()[i] {
+					bytes[i]++
+				}
+			}
+		}
+		require.LessOrEqual(t, same, most, "keep=%d", keep)
+		for i := range bytes {
+			if i > 0 && i >= keep/8 { // of first bytes there are too few
+				require.InDelta(t, 78, bytes[i], 60, "byte %d", i)
+			}
+		}
 	}
 }
 

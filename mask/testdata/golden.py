@@ -285,16 +285,17 @@ for lo, hi, values in [(1, 2147483647, [1, 7, 2147483647]), (0, 999, [0, 999])]:
         rule = "int" if lo == 1 else "int,hi=%d,lo=%d" % (hi, lo)
         add(rule, str(v), str(lo + permute_number("int", notation, b"", v - lo, hi - lo + 1)))
 
-# Crypto-PAn.
-k = key("ip", "cryptopan/1", 32)
-pad = int.from_bytes(aes(k[:16], k[16:]), "big")
-for value, parts in [("192.0.2.17", [192, 0, 2, 17])]:
-    a, flips = int.from_bytes(bytes(parts), "big"), 0
-    for i in range(32):
-        top = (2**i - 1) << (128 - i)
-        block = (a << 96) & top | pad & ~top & (2**128 - 1)
-        flips = flips << 1 | aes(k[:16], block.to_bytes(16, "big"))[0] >> 7
-    add("ip", value, ".".join(map(str, (a ^ flips).to_bytes(4, "big"))))
+# IP addresses.
+import ipaddress
+
+k = key("ip", "ip/1", 32)
+for value in ["192.0.2.17", "2001:db8::7:42"]:
+    ip = ipaddress.ip_address(value)
+    n, a, flips = ip.max_prefixlen, int(ip), 0
+    for i in range(n):
+        block = (a >> (n - i) << 1 | 1) << (127 - i)
+        flips = flips << 1 | aes(k, block.to_bytes(16, "big"))[0] >> 7
+    add("ip", value, str(ipaddress.ip_address((a ^ flips).to_bytes(n // 8, "big"))))
 
 # Dates, and noise.
 for rule, n, unit in [("date", 365, 1), ("date,days=30,weeks=yes", 4, 7)]:

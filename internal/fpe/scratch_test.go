@@ -18,12 +18,13 @@ func TestScratchIsWiped(t *testing.T) {
 }
 
 // TestScratchDoesNotGrow: what grows leaves parts of a value behind, where nothing
-// wipes them. One allocation each is for the value with and without separators.
+// wipes them. One allocation each is for the value with and without separators, and
+// one for the scratch; the race detector adds two. Growing takes four for each.
 func TestScratchDoesNotGrow(t *testing.T) {
 	value := []byte("4111 1111 1111 1111 1111 1111 1111 1111 1111 1111 1111 1111")
 	require.LessOrEqual(t, testing.AllocsPerRun(100, func() {
 		s := &scratch{}
 		s.take(value, Drop)
 		s.text = s.spread(s.text)
-	}), 3.0)
+	}), 5.0)
 }

@@ -187,8 +187,11 @@ func (x *indexed) plain(s *scratch, row reflect.Value) (plain []byte, null bool,
 // searching for it is an error.
 //
 // PostgreSQL plans a prepared statement with any($1) anew for each array, which
-// takes longer than the lookup: where that counts, set plan_cache_mode to
-// force_generic_plan, for the role or the connection.
+// takes longer than the lookup. Where that counts, write
+//
+//	where email_idx = any(array(select unnest($1::bytea[])))
+//
+// which it plans once, or set plan_cache_mode to force_generic_plan.
 //
 // A keyring in doubt about one key gives an error, never fewer tags. A search
 // whose tags would find other rows, too, is a token.ErrLossy: call Search. With

@@ -124,6 +124,7 @@ func TestPlans(t *testing.T) {
 		tags       [][]byte
 	}{
 		{"persons_email_idx_key", "select * from persons where email_idx = any($1)", match("email", "person.1@example.com")},
+		{"persons_email_idx_key", "select * from persons where email_idx = any(array(select unnest($1::bytea[])))", match("email", "person.1@example.com")},
 		{"persons_iban_key", "select * from persons where iban = any($1)", match("iban", persons[0].IBAN)},
 		{"persons_name_pre_key", "select * from persons where name_pre && $1", match("name_pre", "anna")},
 		{"persons_name_suf_key", "select * from persons where name_suf && $1", match("name_suf", "sendra")},

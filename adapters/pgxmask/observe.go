@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"hash/maphash"
 	"math"
+	"unicode"
 )
 
 // chunk returns the observer of a chunk.
@@ -50,8 +51,11 @@ func (o *chunkCheck) observe(n int64, row *maskedRow) error {
 		}
 		value, masked := row.values[i], row.masked[i]
 		c.values++
-		if bytes.Equal(value, masked) && masked != nil {
-			c.same++
+		if bytes.ContainsFunc(value, isTold) {
+			c.told++
+			if bytes.Equal(value, masked) {
+				c.same++
+			}
 		}
 		if o.check.columns[i].original {
 			if norm := o.view.original(value); norm != nil {
@@ -72,6 +76,12 @@ func (o *chunkCheck) observe(n int64, row *maskedRow) error {
 		return o.sample(n, row)
 	}
 	return nil
+}
+
+// isTold reports whether a rune says something: an empty text, or a dash, has nothing
+// to hide.
+func isTold(r rune) bool {
+	return unicode.IsLetter(r) || unicode.IsNumber(r) || r == unicode.ReplacementChar
 }
 
 // appendFolded appends a text with ASCII's capitals as small letters.
@@ -153,6 +163,7 @@ func (o *chunkCheck) close() {
 		}
 		to.values += from.values
 		to.same += from.same
+		to.told += from.told
 		to.before.merge(from.before)
 		to.after.merge(from.after)
 	}

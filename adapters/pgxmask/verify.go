@@ -60,7 +60,8 @@ type ColumnCheck struct {
 	// says why.
 	Everywhere bool
 	Reason     string
-	// Values are those that are not NULL. Same of them stayed as they were.
+	// Values are those that are not NULL. Same of them have a letter or a digit, and
+	// stayed as they were.
 	Values, Same int64
 	// Distinct and DistinctMasked count different values before and after. They are
 	// exact up to 8,192; beyond it they are estimates, good to some percent.
@@ -155,6 +156,7 @@ type columnCheck struct {
 	look          look // how those of the output are searched
 	reason        string
 	values, same  int64
+	told          int64 // values that have a letter or a digit
 	before, after *distinct
 }
 
@@ -306,12 +308,12 @@ func (t *tableCheck) column(i int, found *[]*Finding) ColumnCheck {
 	}
 	props, name := col.rule.Properties(), ruleName(col.rule)
 	// A permutation of n values leaves one in place on average.
-	expected := float64(c.values) / 2
+	expected := float64(c.told) / 2
 	if props.Bijective {
-		expected = math.Min(expected, 10+4*float64(c.values)/math.Exp2(props.Hidden))
+		expected = math.Min(expected, 10+4*float64(c.told)/math.Exp2(props.Hidden))
 	}
 	if float64(c.same) > max(expected, 10) && !slices.Contains(sameByRule, name) {
-		add(Leak, fmt.Sprintf("%d of %d values are what they were", c.same, c.values))
+		add(Leak, fmt.Sprintf("%d of %d values are what they were", c.same, c.told))
 	}
 	// The shape of a value that does not fit may be a result of one that does.
 	if c.apart && col.rule.Fallbacks() == 0 && c.after.conflicts > 0 {

@@ -302,3 +302,13 @@ func remove(t *testing.T, dir, pattern string) {
 	require.Len(t, names, 1, pattern)
 	require.NoError(t, os.Remove(names[0]))
 }
+
+// TestNothingToMask has values of which a rule leaves nothing else to say.
+func TestNothingToMask(t *testing.T) {
+	conn := connect(t, `create table t (id int, a text, b text)`,
+		`insert into t select n, case when n % 10 = 0 then 'value ' || n else '' end, case when n % 10 = 0 then 'value ' || n else '-' end from generate_series(1, 1000) n`)
+	p, err := newPlan(t, conn, keyringtest.NewKeyring(t), columns(`"a": "shape", "b": "shape"`))
+	require.NoError(t, err)
+	_, err = p.Run(t.Context(), RunConfig{Source: conn.Config(), Dir: t.TempDir()})
+	require.NoError(t, err)
+}

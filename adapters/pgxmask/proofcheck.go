@@ -152,6 +152,9 @@ func (p *planner) maskSample(t *table, s *sample, m *mask.Table) bool {
 
 // refused reports the columns whose rules refuse a row.
 func (p *planner) refused(t *table, s *sample, m *mask.Table) {
+	for _, row := range s.rows {
+		t.unpad(row)
+	}
 	subject := slices.Index(s.columns, t.subject)
 	for i, name := range s.columns {
 		rule, _, _ := m.Rule(name)

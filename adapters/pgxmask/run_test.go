@@ -196,3 +196,23 @@ func TestRunRefuses(t *testing.T) {
 	require.ErrorContains(t, err, "public.customers.secret")
 	require.Empty(t, files(t, other))
 }
+
+// TestPadded has values of char(n), which COPY sends with the spaces that fill them up and
+// that mean nothing.
+func TestPadded(t *testing.T) {
+	conn := connect(t, `create domain addr as char(60)`, `create table t (id int, e char(60) unique, d addr, n char(8))`,
+		`insert into t select n, 'ann' || n || '@example.com', 'bob' || n || '@example.com', case when n % 2 = 0 then '' end from generate_series(100, 200) n`)
+	p, err := newPlan(t, conn, keyringtest.NewKeyring(t), columns(`"e": "email,fallback=error", "d": "email,fallback=error", "n": "shape"`))
+	require.NoError(t, err)
+	require.Empty(t, p.Warnings())
+	dir := t.TempDir()
+	_, err = p.Run(t.Context(), RunConfig{Source: conn.Config(), Dir: dir})
+	require.NoError(t, err)
+	_, err = p.Verify(t.Context(), RunConfig{Source: conn.Config(), Dir: dir})
+	require.NoError(t, err)
+	line, _, _ := bytes.Cut(content(t, dir, "public.t", None), []byte("\n"))
+	require.Equal(t, "100\t"+apply(t, p, "e", "ann100@example.com")+"\t"+apply(t, p, "d", "bob100@example.com")+"\t", string(line))
+	copied := connect(t)
+	_, err = p.Run(t.Context(), RunConfig{Source: conn.Config(), Target: copied.Config()})
+	require.NoError(t, err)
+}

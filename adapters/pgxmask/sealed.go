@@ -7,6 +7,8 @@ import (
 	"reflect"
 	"slices"
 
+	"github.com/jackc/pgx/v5/pgtype"
+
 	"github.com/sealfield/sealfield/adapters/pgxfield"
 	"github.com/sealfield/sealfield/mask"
 )
@@ -105,6 +107,7 @@ func isSealed(values []string) bool {
 // masker masks whole rows of a table, whose sealed values are open. It is of one
 // goroutine.
 type masker struct {
+	table    *table
 	rows     *mask.Rows
 	at       []int // the columns that the rules know, or nil for all
 	known    [][]byte
@@ -113,7 +116,7 @@ type masker struct {
 
 // masker returns what masks rows by m, which are the table's rules or a copy of them.
 func (t *table) masker(m *mask.Table) (x *masker, err error) {
-	x = &masker{}
+	x = &masker{table: t}
 	names := t.names()
 	if t.sealed != nil {
 		var known []string
@@ -129,8 +132,10 @@ func (t *table) masker(m *mask.Table) (x *masker, err error) {
 	return x, err
 }
 
-// mask returns the masked row, in a slice that is good until the next call.
+// mask returns the masked row, in a slice that is good until the next call. Of row it
+// takes the padding.
 func (x *masker) mask(row [][]byte) ([][]byte, error) {
+	x.table.unpad(row)
 	if x.at == nil {
 		return x.rows.Mask(row)
 	}
@@ -146,6 +151,19 @@ func (x *masker) mask(row [][]byte) ([][]byte, error) {
 		x.complete[at] = masked[i]
 	}
 	return x.complete, nil
+}
+
+// unpad takes the spaces from values of char(n) that will be masked: they mean nothing to
+// PostgreSQL, and something to a rule.
+func (t *table) unpad(row [][]byte) {
+	for i := range t.columns {
+		if c := &t.columns[i]; c.rule == nil || c.oid != pgtype.BPCharOID {
+			continue
+		}
+		for n := len(row[i]); n > 0 && row[i][n-1] == ' '; n-- {
+			row[i] = row[i][:n-1]
+		}
+	}
 }
 
 // sealer opens rows of the source and seals rows of the copy. It is of one goroutine.

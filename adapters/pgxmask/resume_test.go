@@ -313,3 +313,23 @@ func TestDistinctCounts(t *testing.T) {
 	require.InEpsilon(t, 200_000.0, a.count(), 0.05)
 	require.LessOrEqual(t, len(a.seen), maxDistinct)
 }
+
+// TestManifestOfAnother has somebody name another file in the manifest, which restore.sql
+// would name as well, and psql give to a shell.
+func TestManifestOfAnother(t *testing.T) {
+	conn, p := newCustomers(t, 10)
+	dir := t.TempDir()
+	config := RunConfig{Source: conn.Config(), Dir: dir, Format: SQL, Compression: Gzip}
+	_, err := p.Run(t.Context(), config)
+	require.NoError(t, err)
+	require.NoError(t, os.Remove(filepath.Join(dir, finishedName)))
+	name := filepath.Join(dir, manifestName)
+	manifest, err := os.ReadFile(name)
+	require.NoError(t, err)
+	table := filepath.Join(dir, "0001-public.customers")
+	const file = "000001.copy.gz"
+	require.NoError(t, os.Rename(filepath.Join(table, file), filepath.Join(table, "'; touch pwned; '")))
+	require.NoError(t, os.WriteFile(name, bytes.ReplaceAll(manifest, []byte(file), []byte("'; touch pwned; '")), 0o600))
+	_, err = p.Resume(t.Context(), config)
+	require.ErrorIs(t, err, ErrDamaged)
+}

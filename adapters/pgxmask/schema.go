@@ -132,6 +132,16 @@ func (t *table) columnList() string {
 	return " (" + strings.Join(names, ", ") + ")"
 }
 
+// checkScript looks for names that end psql's \copy, which is of one line.
+func (j *job) checkScript() error {
+	for _, t := range j.plan.tables {
+		if strings.ContainsAny(t.ident()+t.columnList(), "\r\n") {
+			return fmt.Errorf("pgxmask: %q has a line break in its name or in that of a column, with which psql can not restore it", t)
+		}
+	}
+	return nil
+}
+
 // script is restore.sql: what psql runs to restore an output of Format SQL.
 func (j *job) script(chunks []*done, sequences []string) []byte {
 	var b bytes.Buffer

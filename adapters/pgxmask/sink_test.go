@@ -258,3 +258,35 @@ func equalJSON(t *testing.T, text []byte, v any) {
 		require.JSONEq(t, string(text), string(data))
 	}
 }
+
+// TestHostileNames has whoever names tables and columns end the line of a meta-command of
+// psql, and begin another one.
+func TestHostileNames(t *testing.T) {
+	for _, ddl := range []string{"create table \"x\n\\! touch pwned\n\" (id int)", "create table t (\"x\n\\! touch pwned\n\" int)"} {
+		conn := connect(t, ddl)
+		var name, column string
+		require.NoError(t, conn.QueryRow(t.Context(), `select relname, attname from pg_attribute a join pg_class c on c.oid = attrelid
+			where relnamespace = 'public'::regnamespace and attnum = 1 and relkind = 'r'`).Scan(&name, &column))
+		escape := strings.NewReplacer("\\", `\\`, "\n", `\n`)
+		p, err := newPlan(t, conn, keyringtest.NewKeyring(t), `"public.`+escape.Replace(name)+`": {"columns": {"`+escape.Replace(column)+`": {"keep": "odd"}}}`)
+		require.NoError(t, err)
+		dir := t.TempDir()
+		_, err = p.Run(t.Context(), RunConfig{Source: conn.Config(), Dir: dir, Format: SQL})
+		require.ErrorContains(t, err, "line break")
+		require.Empty(t, files(t, dir))
+		target, err := pgx.ParseConfig(pgtest.Database(t))
+		require.NoError(t, err)
+		_, err = p.Run(t.Context(), RunConfig{Source: conn.Config(), Target: target})
+		require.NoError(t, err)
+	}
+}
+
+// TestLongNames has names that are longer, with their escapes, than those of files may be.
+func TestLongNames(t *testing.T) {
+	name := strings.Repeat("表", 21)
+	conn := connect(t, `create schema `+name, `create table `+name+`.`+name+` (id int)`, `insert into `+name+`.`+name+` values (1)`)
+	p, err := newPlan(t, conn, keyringtest.NewKeyring(t), `"`+name+`.`+name+`": {"columns": {"id": {"keep": "a number"}}}`)
+	require.NoError(t, err)
+	_, err = p.Run(t.Context(), RunConfig{Source: conn.Config(), Dir: t.TempDir()})
+	require.NoError(t, err)
+}

@@ -59,6 +59,9 @@ func (f *folder) create(ctx context.Context, h *header) error {
 		if _, err := f.job.pgDump(ctx); err != nil { // now rather than after the rows
 			return err
 		}
+		if err := f.job.checkScript(); err != nil {
+			return err
+		}
 	}
 	if err := os.MkdirAll(f.path, 0o700); err != nil {
 		return fmt.Errorf("pgxmask: %w", err)
@@ -99,9 +102,10 @@ func (f *folder) folders(h *header) error {
 }
 
 // tableFolder is the name of a table's folder. Its number is the place in the order in
-// which tables can be loaded.
+// which tables can be loaded; the name of the table is for people, and cut where file systems
+// would not take more.
 func tableFolder(h *header, i int) string {
-	return fmt.Sprintf("%04d-%s", i+1, url.PathEscape(h.Tables[i].Name))
+	return fmt.Sprintf("%04d-%.200s", i+1, url.PathEscape(h.Tables[i].Name))
 }
 
 func (f *folder) fileName(c *chunk) string {
@@ -173,6 +177,10 @@ func readFinished(path string) (*Finished, error) {
 }
 
 func (f *folder) intact(_ context.Context, d *done) (bool, error) {
+	// The name is part of restore.sql, and so of what psql gives to a shell.
+	if name := f.fileName(&chunk{table: d.Table, n: d.N}); d.File != name {
+		return false, fmt.Errorf("pgxmask: %s has another name for %s: %w", manifestName, name, ErrDamaged)
+	}
 	n, digest, err := fileDigest(filepath.Join(f.path, filepath.FromSlash(d.File)))
 	if errors.Is(err, fs.ErrNotExist) {
 		return false, nil

@@ -290,3 +290,21 @@ func TestLongNames(t *testing.T) {
 	_, err = p.Run(t.Context(), RunConfig{Source: conn.Config(), Dir: t.TempDir()})
 	require.NoError(t, err)
 }
+
+// TestTargetInUse has two processes go on with the same Target: rows would come twice.
+func TestTargetInUse(t *testing.T) {
+	conn, p := newCustomers(t, 100)
+	target, err := pgx.ParseConfig(pgtest.Database(t))
+	require.NoError(t, err)
+	config := RunConfig{Source: conn.Config(), Target: target}
+	first, err := newTarget(t.Context(), newJob(p, config))
+	require.NoError(t, err)
+	defer first.close()
+	_, err = p.Run(t.Context(), config)
+	require.ErrorIs(t, err, ErrInUse)
+	_, err = p.Resume(t.Context(), config)
+	require.ErrorIs(t, err, ErrInUse)
+	first.close()
+	_, err = p.Run(t.Context(), config)
+	require.NoError(t, err)
+}

@@ -26,7 +26,22 @@ func newTarget(ctx context.Context, j *job) (sink, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := lockTarget(ctx, conn); err != nil {
+		disconnect(conn)
+		return nil, err
+	}
 	return &target{job: j, conn: conn}, nil
+}
+
+// lockTarget keeps other processes from the output while the session lasts. That of a
+// process which was killed lasts until the server notices.
+func lockTarget(ctx context.Context, conn *pgx.Conn) error {
+	err := execAll(ctx, conn, "set local lock_timeout = '3s'; select pg_catalog.pg_advisory_lock(pg_catalog.hashtextextended('pgxmask', 0))")
+	const lockNotAvailable = "55P03"
+	if server, ok := errors.AsType[*pgconn.PgError](err); ok && server.Code == lockNotAvailable {
+		return fmt.Errorf("pgxmask: the target: %w", ErrInUse)
+	}
+	return failed("lock the target", err)
 }
 
 // execAll runs statements that may be several.

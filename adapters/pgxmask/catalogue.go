@@ -21,6 +21,7 @@ type catalogue struct {
 	foreignKeys  []*constraint
 	texts        []schemaText // by table
 	calls        []call
+	mappings     []mapping
 }
 
 type schema struct {
@@ -190,6 +191,9 @@ type call struct {
 	Owner      string
 }
 
+// mapping is a user mapping whose options the role can see.
+type mapping struct{ User, Server string }
+
 // schemaText is a piece of the schema.
 type schemaText struct {
 	Kind   string
@@ -204,7 +208,7 @@ type schemaText struct {
 // title names it: "default public.t.c", "check public.t positive", "enum public.mood".
 func (t schemaText) title() string {
 	switch {
-	case strings.HasPrefix(t.Object, t.Kind+" "): // a function, with its schema
+	case strings.HasPrefix(t.Object, t.Kind+" "): // it has its schema
 		return t.Object
 	case t.Table == "" && t.Object == "":
 		return t.Kind + " " + quotePart(t.Schema)
@@ -244,6 +248,18 @@ func readCatalogue(ctx context.Context, tx pgx.Tx, names []string) (*catalogue, 
 	}
 	if c.calls, err = collect[call](ctx, tx, selectCalls); err != nil {
 		return nil, err
+	}
+	if c.mappings, err = collect[mapping](ctx, tx, selectMappings); err != nil {
+		return nil, err
+	}
+	// A copy has the text of all schemas.
+	all, err := collect[schema](ctx, tx, selectSchemas, nil)
+	if err != nil {
+		return nil, err
+	}
+	names = []string{}
+	for _, s := range all {
+		names = append(names, s.Name)
 	}
 	c.texts, err = collect[schemaText](ctx, tx, selectTexts, names)
 	return c, err

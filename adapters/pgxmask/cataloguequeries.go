@@ -212,5 +212,27 @@ const (
 		from pg_catalog.pg_description d join pg_catalog.pg_proc p on p.oid = d.objoid join pg_catalog.pg_namespace n on n.oid = p.pronamespace
 		where d.classoid = 'pg_catalog.pg_proc'::regclass and n.nspname = any($1)
 		and not exists` + byExtension + `p.oid and e.classid = 'pg_catalog.pg_proc'::regclass)
+		union all
+		select 'statistics', n.nspname, '', '', s.stxname, pg_catalog.pg_get_statisticsobjdef(s.oid), false
+		from pg_catalog.pg_statistic_ext s join pg_catalog.pg_namespace n on n.oid = s.stxnamespace where n.nspname = any($1)
+		union all
+		select 'foreign data wrapper', '', '', '', 'foreign data wrapper ' || w.fdwname, pg_catalog.array_to_string(w.fdwoptions, ', '), true
+		from pg_catalog.pg_foreign_data_wrapper w where w.fdwoptions <> '{}'
+		union all
+		select 'server', '', '', '', 'server ' || s.srvname, pg_catalog.array_to_string(s.srvoptions, ', '), true
+		from pg_catalog.pg_foreign_server s where s.srvoptions <> '{}'
+		union all
+		select 'foreign table', c.nspname, c.relname, '', '', pg_catalog.array_to_string(f.ftoptions, ', '), true
+		from pg_catalog.pg_foreign_table f join c on c.oid = f.ftrelid where f.ftoptions <> '{}'
+		union all
+		select 'comment ' || i.type, '', '', '', 'comment ' || i.type || ' ' || i.identity, d.description, true
+		from pg_catalog.pg_description d cross join pg_catalog.pg_identify_object(d.classoid, d.objoid, d.objsubid) i
+		where d.objoid >= 16384 and d.classoid not in ('pg_catalog.pg_class'::regclass, 'pg_catalog.pg_constraint'::regclass,
+			'pg_catalog.pg_trigger'::regclass, 'pg_catalog.pg_policy'::regclass, 'pg_catalog.pg_namespace'::regclass,
+			'pg_catalog.pg_type'::regclass, 'pg_catalog.pg_proc'::regclass, 'pg_catalog.pg_extension'::regclass)
+		and not exists` + byExtension + `d.objoid and e.classid = d.classoid)
 		order by 2, 3, 4, 1, 5`
+
+	// selectMappings has those of which pg_dump writes the options.
+	selectMappings = `select m.usename::text, m.srvname::text from pg_catalog.pg_user_mappings m where m.umoptions <> '{}' order by 2, 1`
 )

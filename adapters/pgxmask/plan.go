@@ -240,6 +240,7 @@ func (p *planner) run(ctx context.Context, db DB, masks, trial map[string]*mask.
 	}
 	p.proveReferences()
 	p.checkLargeObjects()
+	p.checkMappings()
 	p.checkSealed()
 	p.order()
 	if err := p.checkSubset(ctx, tx); err != nil {
@@ -513,6 +514,16 @@ func (p *planner) checkLargeObjects() {
 		}
 	}
 	p.report(f)
+}
+
+// checkMappings stops where the schema would have the password of another server.
+func (p *planner) checkMappings() {
+	for _, m := range p.mappings {
+		p.report(&Finding{
+			Kind: SchemaText, Object: "user mapping of " + quotePart(m.User) + " for " + quotePart(m.Server),
+			Reason: "it has options, of which one may be a password, and pg_dump writes them", Suggestion: "drop it, or run as a role that can not see them",
+		})
+	}
 }
 
 // Warnings returns what somebody should look at before the run, by table: columns that

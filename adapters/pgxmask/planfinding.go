@@ -39,7 +39,7 @@ const (
 	Partition Kind = "partition"
 	// Large objects, which are in no table.
 	LargeObjects Kind = "large objects"
-	// Text of the schema that has values of a masked column.
+	// Text of the schema that has values of a masked column, or may have a password.
 	SchemaText Kind = "schema text"
 	// Config.Subset, where a condition is no SQL of its table.
 	Subset Kind = "subset"

@@ -1,0 +1,48 @@
+package pgxmask
+
+import (
+	"bytes"
+	"testing"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/stretchr/testify/require"
+
+	"github.com/sealfield/sealfield/internal/pgtest"
+	"github.com/sealfield/sealfield/keyring/keyringtest"
+)
+
+// TestHiddenText has text that pg_dump writes and that is of no table, or of a schema that
+// is not selected: whoever reads the report has to see it.
+func TestHiddenText(t *testing.T) {
+	conn := connect(t, `create table t (id int, e text)`, `create statistics s on id, (e = 'in statistics') from t`,
+		`comment on statistics s is 'on statistics'`, `create rule r as on delete to t do instead nothing`, `comment on rule r on t is 'on a rule'`,
+		`create schema other`, `create function other.f() returns text language sql as $$ select 'in another schema' $$`, `comment on schema other is 'on another schema'`,
+		`create table other.t (a text default 'in a default')`, `create collation other.c (locale = 'C')`, `comment on collation other.c is 'on a collation'`,
+		`create foreign data wrapper w options (o 'of a wrapper')`, `create server v foreign data wrapper w options (o 'of a server')`, `comment on server v is 'on a server'`)
+	p, err := NewPlan(t.Context(), conn, Config{Policy: policy(t, columns(`"e": "shape"`)), Keyring: keyringtest.NewKeyring(t), Schemas: []string{"public"}})
+	require.NoError(t, err)
+	var report bytes.Buffer
+	require.NoError(t, p.WriteMarkdown(&report))
+	for _, text := range []string{"in statistics", "on statistics", "on a rule", "in another schema", "on another schema", "in a default", "on a collation", "of a wrapper", "of a server", "on a server"} {
+		require.Contains(t, report.String(), text)
+	}
+	target, err := pgx.ParseConfig(pgtest.Database(t))
+	require.NoError(t, err)
+	_, err = p.Run(t.Context(), RunConfig{Source: conn.Config(), Target: target})
+	require.NoError(t, err)
+}
+
+// TestUserMapping has the password of another server, which pg_dump writes.
+func TestUserMapping(t *testing.T) {
+	conn := connect(t, `create table t (id int, e text)`, `create foreign data wrapper w`, `create server v foreign data wrapper w`,
+		`create user mapping for public server v options (password '`+secret+`')`)
+	_, err := newPlan(t, conn, keyringtest.NewKeyring(t), columns(`"e": "shape"`))
+	require.EqualError(t, err, `pgxmask: the database (user mapping of public for v): it has options, of which one may be a password, and pg_dump writes them; drop it, or run as a role that can not see them`)
+	cfg := Config{Policy: policy(t, columns(`"e": "shape"`)), Keyring: keyringtest.NewKeyring(t)}
+	accept(SchemaText, "", "user mapping of public for v")(&cfg)
+	p, err := NewPlan(t.Context(), conn, cfg)
+	require.NoError(t, err)
+	var report bytes.Buffer
+	require.NoError(t, p.WriteMarkdown(&report))
+	require.NotContains(t, report.String(), secret)
+}

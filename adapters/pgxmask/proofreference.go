@@ -55,6 +55,9 @@ func (p *planner) proveForeignKey(k *constraint, from, to *table) {
 	} else {
 		p.proven(from, "foreign key "+quotePart(k.Name), how)
 	}
+	if !k.Validated && r.accepted == "" {
+		r.accepted = "it is NOT VALID, and nothing is known of the rows that are there"
+	}
 	p.plan.references = append(p.plan.references, r)
 }
 

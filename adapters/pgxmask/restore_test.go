@@ -1,0 +1,55 @@
+package pgxmask
+
+import (
+	"context"
+	"testing"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/stretchr/testify/require"
+
+	"github.com/sealfield/sealfield/internal/pgtest"
+	"github.com/sealfield/sealfield/keyring/keyringtest"
+)
+
+// restored runs a plan for a schema into a database, and into a folder that psql restores,
+// and returns both copies.
+func restored(t *testing.T, tables string, ddl ...string) (copies []*pgx.Conn) {
+	conn := connect(t, ddl...)
+	p, err := newPlan(t, conn, keyringtest.NewKeyring(t), tables)
+	require.NoError(t, err)
+	copied := connect(t)
+	_, err = p.Run(t.Context(), RunConfig{Source: conn.Config(), Target: copied.Config()})
+	require.NoError(t, err)
+	dir := t.TempDir()
+	_, err = p.Run(t.Context(), RunConfig{Source: conn.Config(), Dir: dir, Format: SQL})
+	require.NoError(t, err)
+	dsn := pgtest.Database(t)
+	out, err := psql(t, dir, "-X", "-q", "-d", dsn, "-f", "restore.sql")
+	require.NoError(t, err, out)
+	second, err := pgx.Connect(t.Context(), dsn)
+	require.NoError(t, err)
+	t.Cleanup(func() { second.Close(context.Background()) })
+	return []*pgx.Conn{copied, second}
+}
+
+// TestNotValid has a row that a foreign key has never looked at, and that refers to nothing
+// in the source either.
+func TestNotValid(t *testing.T) {
+	for _, conn := range restored(t, `"public.a": {"columns": {"e": "email"}}, "public.b": {"columns": {"e": "email"}}`,
+		`create table a (e text primary key)`, `create table b (e text)`, `insert into b values ('ann.smith@example.com')`,
+		`alter table b add foreign key (e) references a not valid`) {
+		var validated bool
+		require.NoError(t, conn.QueryRow(t.Context(), "select convalidated from pg_constraint where contype = 'f'").Scan(&validated))
+		require.False(t, validated)
+	}
+}
+
+// TestSequences has sequences that were called, set, and neither.
+func TestSequences(t *testing.T) {
+	for _, conn := range restored(t, `"public.a": {"columns": {"e": "email"}}`, `create table a (e text)`,
+		`create sequence s start 5`, `create sequence "odd 'name'"`, `create sequence u`, `select nextval('s')`, `select setval('"odd ''name''"', 100, false)`) {
+		var s, odd, u int64
+		require.NoError(t, conn.QueryRow(t.Context(), `select nextval('public.s'), nextval('public."odd ''name''"'), nextval('public.u')`).Scan(&s, &odd, &u))
+		require.Equal(t, []int64{6, 100, 1}, []int64{s, odd, u})
+	}
+}

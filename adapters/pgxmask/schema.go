@@ -2,6 +2,7 @@ package pgxmask
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -11,10 +12,12 @@ import (
 	"os"
 	"os/exec"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 )
 
 // ErrPgDump says that there is no pg_dump, or one that is older than the server.
@@ -31,7 +34,7 @@ func (j *job) schemaOf(ctx context.Context) (before, after []byte, err error) {
 	dump := func(section string) ([]byte, error) {
 		cmd := exec.CommandContext(ctx, program, "--section="+section, "--snapshot="+j.snapshot.ID, "--encoding=UTF8",
 			"--no-owner", "--no-privileges", "--no-tablespaces", "--no-publications", "--no-subscriptions", "--no-security-labels")
-		cmd.Env = append(os.Environ(), environment(j.config.Source)...)
+		cmd.Env = environment(j.config.Source)
 		var stderr bytes.Buffer
 		cmd.Stderr = &stderr
 		out, err := cmd.Output()
@@ -68,13 +71,17 @@ func (j *job) pgDump(ctx context.Context) (string, error) {
 	return program, nil
 }
 
-// environment has the parameters of a connection for libpq. What pgx keeps in another
-// form is taken from the connection string.
+// environment is that of this process, with the parameters of a connection for libpq.
+// What pgx keeps in another form is taken from the connection string. Variables by which
+// libpq would go to another server are left out.
 func environment(config *pgx.ConnConfig) []string {
-	env := []string{
-		"PGHOST=" + config.Host, "PGPORT=" + strconv.Itoa(int(config.Port)), "PGUSER=" + config.User,
-		"PGDATABASE=" + config.Database,
-	}
+	env := slices.DeleteFunc(os.Environ(), func(e string) bool {
+		return strings.HasPrefix(e, "PGSERVICE=") || strings.HasPrefix(e, "PGHOSTADDR=")
+	})
+	env = append(env,
+		"PGHOST="+config.Host, "PGPORT="+strconv.Itoa(int(config.Port)), "PGUSER="+config.User,
+		"PGDATABASE="+config.Database,
+	)
 	if config.Password != "" {
 		env = append(env, "PGPASSWORD="+config.Password)
 	}
@@ -83,7 +90,16 @@ func environment(config *pgx.ConnConfig) []string {
 			env = append(env, "PG"+strings.ToUpper(name)+"="+value)
 		}
 	}
+	mode := cmp.Or(parameter(config.ConnString(), "sslmode"), os.Getenv("PGSSLMODE"))
+	if onlyTLS(config) && slices.Contains([]string{"", "disable", "allow", "prefer"}, mode) {
+		env = append(env, "PGSSLMODE=require") // the program set TLSConfig itself
+	}
 	return env
+}
+
+// onlyTLS reports whether a connection is encrypted, or none.
+func onlyTLS(config *pgx.ConnConfig) bool {
+	return config.TLSConfig != nil && !slices.ContainsFunc(config.Fallbacks, func(f *pgconn.FallbackConfig) bool { return f.TLSConfig == nil })
 }
 
 // parameter returns a parameter of a connection string.

@@ -1,0 +1,56 @@
+package pgxmask
+
+import (
+	"crypto/tls"
+	"slices"
+	"testing"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/stretchr/testify/require"
+)
+
+// TestEnvironment has pg_dump go where the program goes, and not with less security.
+func TestEnvironment(t *testing.T) {
+	for _, name := range []string{"PGSSLMODE", "PGSERVICE", "PGHOSTADDR", "PGHOST"} {
+		t.Setenv(name, "")
+	}
+	get := func(config *pgx.ConnConfig, name string) (values []string) {
+		for _, e := range environment(config) {
+			if len(e) > len(name) && e[:len(name)+1] == name+"=" {
+				values = append(values, e[len(name)+1:])
+			}
+		}
+		return values
+	}
+	last := func(config *pgx.ConnConfig, name string) string {
+		all := get(config, name)
+		if len(all) == 0 {
+			return ""
+		}
+		return all[len(all)-1]
+	}
+	for dsn, want := range map[string]string{
+		"host=a.example user=u":                             "",
+		"host=a.example user=u sslmode=disable":             "disable",
+		"postgres://u@a.example/db?sslmode=require":         "require",
+		"postgres://u@a.example/db?sslmode=prefer":          "prefer",
+		"host=a.example user=u sslmode='require' dbname=db": "require",
+	} {
+		config, err := pgx.ParseConfig(dsn)
+		require.NoError(t, err)
+		require.Equal(t, want, last(config, "PGSSLMODE"), dsn)
+		require.Equal(t, "a.example", last(config, "PGHOST"), dsn)
+		config.TLSConfig, config.Fallbacks = &tls.Config{ServerName: "a.example"}, nil
+		require.Equal(t, "require", last(config, "PGSSLMODE"), "%s with TLSConfig", dsn)
+		t.Setenv("PGSSLMODE", "verify-full")
+		require.NotContains(t, []string{"disable", "prefer", "allow"}, last(config, "PGSSLMODE"))
+		t.Setenv("PGSSLMODE", "")
+	}
+	config, err := pgx.ParseConfig("host=a.example user=u sslmode=disable")
+	require.NoError(t, err)
+	t.Setenv("PGSERVICE", "elsewhere")
+	t.Setenv("PGHOSTADDR", "192.0.2.1")
+	require.False(t, slices.ContainsFunc(environment(config), func(e string) bool {
+		return e == "PGSERVICE=elsewhere" || e == "PGHOSTADDR=192.0.2.1"
+	}))
+}

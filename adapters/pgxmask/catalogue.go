@@ -22,6 +22,7 @@ type catalogue struct {
 	texts        []schemaText // by table
 	calls        []call
 	mappings     []mapping
+	policyRoles  []policyRole
 }
 
 type schema struct {
@@ -191,6 +192,9 @@ type call struct {
 	Owner      string
 }
 
+// policyRole is a role that a row-level policy names.
+type policyRole struct{ Schema, Table, Policy, Role string }
+
 // mapping is a user mapping whose options the role can see.
 type mapping struct{ User, Server string }
 
@@ -247,6 +251,9 @@ func readCatalogue(ctx context.Context, tx pgx.Tx, names []string) (*catalogue, 
 		}
 	}
 	if c.calls, err = collect[call](ctx, tx, selectCalls); err != nil {
+		return nil, err
+	}
+	if c.policyRoles, err = collect[policyRole](ctx, tx, selectPolicyRoles); err != nil {
 		return nil, err
 	}
 	if c.mappings, err = collect[mapping](ctx, tx, selectMappings); err != nil {

@@ -93,7 +93,7 @@ const (
 		from pg_catalog.pg_index i
 		join pg_catalog.pg_class x on x.oid = i.indexrelid
 		join pg_catalog.pg_class c on c.oid = i.indrelid` + ofRelations + `
-		and (i.indisunique or i.indisexclusion)
+		and (i.indisunique or i.indisexclusion) and (i.indisvalid or c.relkind = 'p')
 		order by i.indisprimary desc, x.relname collate "C"`
 
 	// selectCalls has the functions that a CHECK or a generated column calls, also
@@ -232,6 +232,12 @@ const (
 			'pg_catalog.pg_type'::regclass, 'pg_catalog.pg_proc'::regclass, 'pg_catalog.pg_extension'::regclass)
 		and not exists` + byExtension + `d.objoid and e.classid = d.classoid)
 		order by 2, 3, 4, 1, 5`
+
+	// selectPolicyRoles has the roles that policies name, but for those of every server.
+	selectPolicyRoles = `select n.nspname::text, c.relname::text, l.polname::text, r.rolname::text
+		from pg_catalog.pg_policy l join pg_catalog.pg_roles r on r.oid = any(l.polroles)
+		join pg_catalog.pg_class c on c.oid = l.polrelid join pg_catalog.pg_namespace n on n.oid = c.relnamespace
+		where r.rolname !~ '^pg_' order by 1, 2, 3, 4`
 
 	// selectMappings has those of which pg_dump writes the options.
 	selectMappings = `select m.usename::text, m.srvname::text from pg_catalog.pg_user_mappings m where m.umoptions <> '{}' order by 2, 1`

@@ -241,6 +241,7 @@ func (p *planner) run(ctx context.Context, db DB, masks, trial map[string]*mask.
 	p.proveReferences()
 	p.checkLargeObjects()
 	p.checkMappings()
+	p.checkPolicyRoles()
 	p.checkSealed()
 	p.order()
 	if err := p.checkSubset(ctx, tx); err != nil {
@@ -523,6 +524,13 @@ func (p *planner) checkMappings() {
 			Kind: SchemaText, Object: "user mapping of " + quotePart(m.User) + " for " + quotePart(m.Server),
 			Reason: "it has options, of which one may be a password, and pg_dump writes them", Suggestion: "drop it, or run as a role that can not see them",
 		})
+	}
+}
+
+// checkPolicyRoles warns of roles, which pg_dump does not write.
+func (p *planner) checkPolicyRoles() {
+	for _, r := range p.policyRoles {
+		p.plan.warnings = append(p.plan.warnings, Warning{tableName(r.Schema, r.Table), "", fmt.Sprintf("its policy %s is for role %s, without which the copy can not be restored", quotePart(r.Policy), quotePart(r.Role))})
 	}
 }
 

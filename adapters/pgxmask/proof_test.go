@@ -471,3 +471,25 @@ func TestReferences(t *testing.T) {
 			}},
 	})
 }
+
+// TestInvalidIndex has an index that could not be built, for there are duplicates: it proves
+// nothing, and pg_dump leaves it out.
+func TestInvalidIndex(t *testing.T) {
+	conn := connect(t, `create table t (id int, e text, f text)`, `insert into t values (1, 'ann@example.com', 'a'), (2, 'ann@example.com', 'b')`)
+	_, err := conn.Exec(t.Context(), `create unique index concurrently x on t (e)`)
+	require.Error(t, err)
+	run(t, conn, `create unique index y on t (e, f)`)
+	p, err := newPlan(t, conn, keyringtest.NewKeyring(t), columns(`"e": "email,fallback=error", "f": "given"`))
+	require.ErrorContains(t, err, "rule given may make two")
+	require.Nil(t, p)
+}
+
+// TestPolicyRoles has a row-level policy for a role that the server of the copy may not have.
+func TestPolicyRoles(t *testing.T) {
+	conn := connect(t, `create table t (id int, e text)`, `create policy p on t to pg_monitor, public using (true)`, `create policy q on t to pg_read_all_data, current_user using (true)`)
+	var user string
+	require.NoError(t, conn.QueryRow(t.Context(), "select quote_ident(current_user)").Scan(&user))
+	p, err := newPlan(t, conn, keyringtest.NewKeyring(t), columns(`"e": "email,fallback=error"`))
+	require.NoError(t, err)
+	require.Equal(t, []Warning{{"public.t", "", "its policy q is for role " + user + ", without which the copy can not be restored"}}, p.Warnings())
+}

@@ -41,6 +41,9 @@ func (p *planner) trySamples(ctx context.Context, tx pgx.Tx, masks map[string]*m
 		if err := t.openSample(ctx, s.rows); err != nil {
 			return fmt.Errorf("sample of %s: %w", t.title(), err)
 		}
+		if err := p.checkKeys(ctx, t, s); err != nil {
+			return fmt.Errorf("sample of %s: %w", t.title(), err)
+		}
 		p.discover(t, s)
 		p.searchTexts(t, s, search)
 		if p.maskSample(t, s, masks[t.masks.Name()]) {

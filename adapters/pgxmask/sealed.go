@@ -202,6 +202,36 @@ func (t *table) openSample(ctx context.Context, rows [][][]byte) error {
 	return nil
 }
 
+// checkKeys reports a copy whose keys are those of the source: sampled rows that are sealed
+// for the one open with the other. What can not be sealed is for the trial.
+func (p *planner) checkKeys(ctx context.Context, t *table, s *sample) error {
+	x, err := t.sealer()
+	if x == nil || err != nil {
+		return err
+	}
+	const rows = 20
+	for _, row := range s.rows[:min(rows, len(s.rows))] {
+		probe := slices.Clone(row)
+		if x.copy.Seal(ctx, probe) != nil || x.source.Open(ctx, probe) != nil {
+			continue
+		}
+		sealed, equal := 0, 0
+		for i, c := range t.columns {
+			if c.sealed.typ != "" && row[i] != nil {
+				sealed++
+				if bytes.Equal(row[i], probe[i]) {
+					equal++
+				}
+			}
+		}
+		if sealed > 0 && sealed == equal { // a token without its key id opens under any key, to another value
+			p.add(t.finding(Sealing, "", "", "what the Copy of Config.Sealed seals opens under the keys of the Source", "make a keyring for the copy"))
+			return nil
+		}
+	}
+	return nil
+}
+
 // sealSample seals masked rows of a sample.
 func (t *table) sealSample(ctx context.Context, rows [][][]byte) error {
 	s, err := t.sealer()

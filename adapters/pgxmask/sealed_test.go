@@ -226,3 +226,13 @@ func TestSealedRefuses(t *testing.T) {
 	}
 	require.Contains(t, fmt.Sprint(warned), "public.other.secret: it is kept, and looks sealed")
 }
+
+// TestSealedSameKeys has a Copy under the keys of the Source, which would reach the copy.
+func TestSealedSameKeys(t *testing.T) {
+	conn, source, _, cfg := newMembers(t, 20)
+	for name, other := range map[string]SealedTable{"the same table": source, "another one": memberTable(t, cfg.Keyring)} {
+		cfg.Sealed = map[string]Sealed{"public.members": {source, other}}
+		_, err := NewPlan(t.Context(), conn, cfg)
+		require.EqualError(t, err, "pgxmask: policy line 1: public.members: what the Copy of Config.Sealed seals opens under the keys of the Source; make a keyring for the copy", name)
+	}
+}

@@ -36,7 +36,8 @@ type Config struct {
 	Scope string
 
 	// Schemas are those whose tables the policy has to name, all of them. If
-	// it is empty they are all of the database but PostgreSQL's own.
+	// it is empty they are all of the database but PostgreSQL's own. Of the others
+	// no row is copied; but Format SQL and a Target have what pg_dump writes of them.
 	Schemas []string
 
 	// References are foreign keys that hold, but are not in the catalogue: their

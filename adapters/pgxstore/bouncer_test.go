@@ -56,6 +56,7 @@ func TestBouncer(t *testing.T) {
 			}
 			err := behindBouncer(t, config)
 			over.Store(true)
+			proxy.Stop()
 			switch {
 			case name == "cache_statement" && !bouncer.Prepares:
 				require.ErrorIs(t, err, keyring.ErrUnavailable)

@@ -24,6 +24,7 @@ type Proxy struct {
 	Idle func()
 
 	idle sync.Mutex      // held by Idle
+	over bool            // there are no more calls of Idle
 	mu   sync.Mutex      // of what follows
 	sent [2]bytes.Buffer // by clients, by the server
 }
@@ -90,6 +91,21 @@ func (p *Proxy) Take() []byte {
 	return all
 }
 
+// Stop waits for the call of Idle that runs, and has no more of them.
+func (p *Proxy) Stop() {
+	p.idle.Lock()
+	defer p.idle.Unlock()
+	p.over = true
+}
+
+func (p *Proxy) callIdle() {
+	p.idle.Lock()
+	defer p.idle.Unlock()
+	if !p.over {
+		p.Idle()
+	}
+}
+
 // passOn passes on the messages of the server.
 func (p *Proxy) passOn(client io.Writer, server io.Reader) {
 	head := make([]byte, 5)
@@ -103,9 +119,7 @@ func (p *Proxy) passOn(client io.Writer, server io.Reader) {
 			return
 		}
 		if message[0] == 'Z' && message[5] == 'I' && p.Idle != nil {
-			p.idle.Lock()
-			p.Idle()
-			p.idle.Unlock()
+			p.callIdle()
 		}
 		p.record(1, message)
 		if _, err := client.Write(message); err != nil {

@@ -141,6 +141,7 @@ func (c *pgxCodec) encodeText(m *pgtype.Map, dst []byte, value reflect.Value) ([
 }
 
 func (c *pgxCodec) decode(m *pgtype.Map, src []byte, field any) error {
+	src = append([]byte{}, src...) // a pgtype.BytesScanner may keep it
 	if err := m.Scan(c.pg.oid, pgtype.BinaryFormatCode, src, field); err != nil {
 		return fmt.Errorf("the %s value does not fit Go type %s", c.pg.class, reflect.TypeOf(field).Elem())
 	}

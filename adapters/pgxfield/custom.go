@@ -52,9 +52,7 @@ func (c textCodec) encode(m *pgtype.Map, dst []byte, field any) ([]byte, bool, e
 }
 
 func (c textCodec) decode(m *pgtype.Map, src []byte, field any) error {
-	if src == nil {
-		src = []byte{}
-	}
+	src = append([]byte{}, src...) // a pgtype.BytesScanner may keep it
 	to := reflect.ValueOf(field).Elem()
 	v := reflect.New(to.Type()).Elem()
 	if err := c.form.scan(m, src, v); err != nil {

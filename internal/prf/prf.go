@@ -21,10 +21,14 @@ import (
 // KeySize is the length of a key in bytes: two AES-256 keys.
 const KeySize = 64
 
+// BatchSize is the most values that StartBatch takes.
+const BatchSize = 8
+
 // PRF is a keyed function. It is safe for concurrent use. Printing it shows no
 // key.
 type PRF struct {
-	pool sync.Pool // of *Stream; its New, a func, is all that holds the keys
+	pool    sync.Pool // of *Stream; its New, a func, is all that holds the keys
+	batches sync.Pool // of *Batch, likewise
 }
 
 // New returns the function under that key, which is not kept.
@@ -41,13 +45,21 @@ func New(key []byte) (*PRF, error) {
 		return nil, err
 	}
 	p := &PRF{}
-	p.pool.New = func() any {
+	newStream := func() *Stream {
 		s := &Stream{mac: mac, ctr: ctr, owner: p}
 		mac.Encrypt(s.k1[:], s.k1[:])
 		double(&s.k1)
 		s.k2 = s.k1
 		double(&s.k2)
 		return s
+	}
+	p.pool.New = func() any { return newStream() }
+	p.batches.New = func() any {
+		b := &Batch{owner: p}
+		for i := range b.streams {
+			b.streams[i] = *newStream()
+		}
+		return b
 	}
 	return p, nil
 }
@@ -63,9 +75,12 @@ func double(k *[aes.BlockSize]byte) {
 // Stream is what one value draws. It is of one goroutine, and ended by End.
 type Stream struct {
 	x      [aes.BlockSize]byte // the tag, then the counter
-	block  [aes.BlockSize]byte
+	block  [2 * aes.BlockSize]byte
 	at     int // in block
+	end    int // of what is drawn in block
 	k1, k2 [aes.BlockSize]byte
+	rest   []byte // of the value, while CMAC goes through it
+	whole  bool   // it has
 	mac    cipher.Block
 	ctr    cipher.Block
 	owner  *PRF
@@ -74,47 +89,115 @@ type Stream struct {
 // Start begins the stream of a value.
 func (p *PRF) Start(value []byte) *Stream {
 	s := p.pool.Get().(*Stream)
-	s.sum(value)
-	s.at = aes.BlockSize
+	s.begin(value)
+	for !s.whole {
+		s.absorb()
+		s.mac.Encrypt(s.x[:], s.x[:])
+	}
 	return s
 }
 
 // End gives the stream back.
 func (s *Stream) End() {
-	clear(s.x[:])
-	clear(s.block[:])
+	s.wipe()
 	s.owner.pool.Put(s)
 }
 
-// sum leaves the CMAC of value in x.
-func (s *Stream) sum(value []byte) {
+func (s *Stream) wipe() {
 	clear(s.x[:])
-	for len(value) > aes.BlockSize {
-		subtle.XORBytes(s.x[:], s.x[:], value[:aes.BlockSize])
-		s.mac.Encrypt(s.x[:], s.x[:])
-		value = value[aes.BlockSize:]
+	clear(s.block[:])
+}
+
+// begin and absorb leave in x what CMAC encrypts next, up to the tag.
+func (s *Stream) begin(value []byte) {
+	clear(s.x[:])
+	s.rest, s.whole = value, false
+	s.at, s.end = 0, 0
+}
+
+func (s *Stream) absorb() {
+	if len(s.rest) > aes.BlockSize {
+		subtle.XORBytes(s.x[:], s.x[:], s.rest[:aes.BlockSize])
+		s.rest = s.rest[aes.BlockSize:]
+		return
 	}
-	subtle.XORBytes(s.x[:], s.x[:], value)
+	subtle.XORBytes(s.x[:], s.x[:], s.rest)
 	last := &s.k1
-	if len(value) < aes.BlockSize {
-		s.x[len(value)] ^= 0x80
+	if len(s.rest) < aes.BlockSize {
+		s.x[len(s.rest)] ^= 0x80
 		last = &s.k2
 	}
 	subtle.XORBytes(s.x[:], s.x[:], last[:])
-	s.mac.Encrypt(s.x[:], s.x[:])
+	s.rest, s.whole = nil, true
 }
 
-// next fills block. The counter is the last 8 bytes of the tag, big endian.
-func (s *Stream) next() {
-	s.ctr.Encrypt(s.block[:], s.x[:])
+// fill draws into block from n on. The counter is the last 8 bytes of the tag, big endian.
+func (s *Stream) fill(n int) {
+	s.ctr.Encrypt(s.block[n:n+aes.BlockSize], s.x[:])
 	binary.BigEndian.PutUint64(s.x[8:], binary.BigEndian.Uint64(s.x[8:])+1)
-	s.at = 0
+	s.end = n + aes.BlockSize
+}
+
+// Batch is the streams of several values, which are begun together: each block of one
+// waits for the one before, and the processor fills that time with the other values'. It
+// is of one goroutine, and ended by End, which ends its streams.
+type Batch struct {
+	streams [BatchSize]Stream
+	busy    [BatchSize]bool
+	n       int
+	owner   *PRF
+}
+
+// StartBatch begins the streams of at most BatchSize values, which draw what Start has
+// them draw. The first 16 bytes of each are drawn at once, or 32 if long.
+func (p *PRF) StartBatch(values [][]byte, long bool) *Batch {
+	b := p.batches.Get().(*Batch)
+	b.n = len(values)
+	streams := b.streams[:b.n]
+	for i := range streams {
+		streams[i].begin(values[i])
+	}
+	for more := true; more; {
+		more = false
+		for i := range streams {
+			if b.busy[i] = !streams[i].whole; b.busy[i] {
+				streams[i].absorb()
+				more = true
+			}
+		}
+		for i := range streams {
+			if b.busy[i] {
+				streams[i].mac.Encrypt(streams[i].x[:], streams[i].x[:])
+			}
+		}
+	}
+	for i := range streams {
+		streams[i].fill(0)
+	}
+	if long {
+		for i := range streams {
+			streams[i].fill(aes.BlockSize)
+		}
+	}
+	return b
+}
+
+// Stream returns the stream of the i-th value. It is not ended by itself.
+func (b *Batch) Stream(i int) *Stream { return &b.streams[i] }
+
+// End gives the batch back.
+func (b *Batch) End() {
+	for i := range b.streams[:b.n] {
+		b.streams[i].wipe()
+	}
+	b.owner.batches.Put(b)
 }
 
 // Uint16 draws 16 bits.
 func (s *Stream) Uint16() uint16 {
-	if s.at+2 > aes.BlockSize {
-		s.next()
+	if s.at == s.end {
+		s.at = 0
+		s.fill(0)
 	}
 	v := binary.BigEndian.Uint16(s.block[s.at:])
 	s.at += 2

@@ -1,6 +1,7 @@
 package prf_test
 
 import (
+	"bytes"
 	"crypto/aes"
 	"crypto/cipher"
 	"encoding/binary"
@@ -47,6 +48,31 @@ func TestOracle(t *testing.T) {
 			require.Equal(t, binary.BigEndian.Uint64(want[i:]), s.Uint64(), "%d bytes", n)
 		}
 		s.End()
+	}
+}
+
+// TestBatch draws from streams that were begun together what single ones draw, in
+// batches of all sizes, of values of mixed lengths and of equal ones.
+func TestBatch(t *testing.T) {
+	p, err := prf.New(testKey())
+	require.NoError(t, err)
+	for size := range prf.BatchSize + 1 {
+		for n := range 70 {
+			values := make([][]byte, size)
+			for i := range values {
+				values[i] = bytes.Repeat([]byte{byte(i / 2)}, (n+i/2*13)%70)
+			}
+			b := p.StartBatch(values, n%2 == 0)
+			for i, value := range values {
+				s := p.Start(value)
+				for range 24 {
+					require.Equal(t, s.Uint16(), b.Stream(i).Uint16(), "value %d of %d", i, size)
+				}
+				require.Equal(t, s.Uint64(), b.Stream(i).Uint64())
+				s.End()
+			}
+			b.End()
+		}
 	}
 }
 

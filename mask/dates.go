@@ -3,6 +3,8 @@ package mask
 import (
 	"fmt"
 	"time"
+
+	"github.com/sealfield/sealfield/internal/prf"
 )
 
 var dateTypes = []string{"date", "timestamp", "timestamptz", "text", "varchar"}
@@ -20,7 +22,8 @@ func parseDate(v []byte) (day time.Time, rest []byte, ok bool) {
 	d, ok3 := decimalDigits(v[8:10])
 	day = time.Date(year, time.Month(month), d, 0, 0, 0, 0, time.UTC)
 	rest = v[10:]
-	ok = ok1 && ok2 && ok3 && year > 0 && day.Month() == time.Month(month) && day.Day() == d && validTime(rest)
+	_, actualMonth, actualDay := day.Date()
+	ok = ok1 && ok2 && ok3 && year > 0 && actualMonth == time.Month(month) && actualDay == d && validTime(rest)
 	return day, rest, ok
 }
 
@@ -80,10 +83,16 @@ func decimalDigits(v []byte) (n int, ok bool) {
 }
 
 func appendDate(dst []byte, day time.Time) ([]byte, bool) {
-	if y := day.Year(); y < 1 || y > 9999 {
+	y, m, d := day.Date()
+	if y < 1 || y > 9999 {
 		return nil, false
 	}
-	return day.AppendFormat(dst, time.DateOnly), true
+	n := len(dst)
+	dst = append(dst, time.DateOnly...)
+	putDigits(dst[n:n+4], y)
+	putDigits(dst[n+5:n+7], int(m))
+	putDigits(dst[n+8:], d)
+	return dst, true
 }
 
 // buildDate shifts all dates of a subject by one number of days.
@@ -100,22 +109,21 @@ func buildDate(b *builder) {
 		return
 	}
 	f := b.prf(fmt.Sprintf("date/1/%d/%d", n, unit))
-	b.rule.mask = func(dst, src []byte, row *Row) ([]byte, bool) {
+	subject := func(_ []byte, row *Row) []byte { return row.Subject }
+	b.draws(f, subject, func(dst, src []byte, s *prf.Stream) ([]byte, bool) {
 		day, rest, ok := parseDate(src)
 		if !ok {
 			return nil, false
 		}
-		s := f.Start(row.Subject)
 		shift := int64(s.Below(uint64(2*n))) - n // -n .. n-1
-		s.End()
 		if shift >= 0 {
 			shift++
 		}
-		if dst, ok = appendDate(dst, day.AddDate(0, 0, int(shift*unit))); !ok {
+		if dst, ok = appendDate(dst, day.Add(time.Duration(shift*unit)*24*time.Hour)); !ok {
 			return nil, false
 		}
 		return append(dst, rest...), true
-	}
+	})
 	p := &b.rule.props
 	p.Deterministic, p.Subject = false, true
 	p.Domain, p.Types, p.SameLength, p.Alphabet = isoDates, dateTypes, true, "[0-9T Z:.+-]"

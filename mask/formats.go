@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"github.com/sealfield/sealfield/internal/fpe"
+	"github.com/sealfield/sealfield/internal/prf"
 )
 
 // fpe returns the cipher of the rule's domain for a format.
@@ -261,33 +262,8 @@ func buildEmail(b *builder) {
 	if e.to != "" && !validHost([]byte(e.to)) {
 		b.fail("to", "is no domain", "")
 	}
-	f := b.prf("email/1")
-	b.rule.mask = func(dst, src []byte, _ *Row) ([]byte, bool) {
-		at := bytes.LastIndexByte(src, '@')
-		var room [maxAddress]byte
-		if at < 1 || len(src) > maxAddress || !validLocal(src[:at]) || !validHost(src[at+1:]) {
-			return nil, false
-		}
-		v := room[:copy(room[:], src)]
-		lowerCase(v[at+1:])
-		if e.fold {
-			lowerCase(v)
-		}
-		host := v[at+1:]
-		s := f.Start(v)
-		dst = append(appendDigits(dst, s, base32, 16), '@')
-		s.End()
-		switch e.at {
-		case "keep":
-			return append(dst, src[at+1:]...), true
-		case "map":
-			return append(dst, e.to...), true
-		}
-		s = f.Start(host)
-		dst = append(appendDigits(dst, s, base32, 8), ".example"...)
-		s.End()
-		return dst, true
-	}
+	e.f = b.prf("email/1")
+	b.rule.mask, b.rule.batch = e.mask, e.maskBatch
 	p := &b.rule.props
 	p.Domain, p.Hidden, p.results, p.Types = "addresses of at most 320 bytes, with @ and without spaces", unbounded, 80, textTypes
 	switch {
@@ -313,8 +289,92 @@ func buildEmail(b *builder) {
 }
 
 type email struct {
+	f      *prf.PRF
 	at, to string
 	fold   bool
+}
+
+func (e *email) mask(dst, src []byte, _ *Row) ([]byte, bool) {
+	var room [maxAddress]byte
+	v, at, ok := e.parse(room[:], src)
+	if !ok {
+		return nil, false
+	}
+	s := e.f.Start(v)
+	dst = appendLocal(dst, s)
+	s.End()
+	if e.at != "hash" {
+		return e.appendHost(dst, src[at+1:]), true
+	}
+	s = e.f.Start(v[at+1:])
+	dst = appendHashedHost(dst, s)
+	s.End()
+	return dst, true
+}
+
+// parse copies src to room, with the domain in small letters, and returns the copy and
+// the place of the @.
+func (e *email) parse(room, src []byte) (v []byte, at int, ok bool) {
+	at = bytes.LastIndexByte(src, '@')
+	if at < 1 || len(src) > maxAddress || !validLocal(src[:at]) || !validHost(src[at+1:]) {
+		return nil, 0, false
+	}
+	v = room[:copy(room, src)]
+	lowerCase(v[at+1:])
+	if e.fold {
+		lowerCase(v)
+	}
+	return v, at, true
+}
+
+func appendLocal(dst []byte, s *prf.Stream) []byte {
+	return append(appendDigits(dst, s, base32, 16), '@')
+}
+
+func appendHashedHost(dst []byte, s *prf.Stream) []byte {
+	return append(appendDigits(dst, s, base32, 8), ".example"...)
+}
+
+// appendHost appends the domain of an address, given that of the value.
+func (e *email) appendHost(dst, host []byte) []byte {
+	if e.at == "map" {
+		return append(dst, e.to...)
+	}
+	return append(dst, host...)
+}
+
+func (e *email) maskBatch(b *batch) {
+	var at, place [batchSize]int // of the @, and of the item
+	n := 0
+	for i := range b.n {
+		v := &b.items[i]
+		if b.values[n], at[n], v.ok = e.parse(b.rooms[n][:], v.src); v.ok {
+			place[n] = i
+			n++
+		}
+	}
+	values := b.values[:n]
+	streams := e.f.StartBatch(values, true)
+	for k := range values {
+		v := &b.items[place[k]]
+		v.dst = appendLocal(v.dst, streams.Stream(k))
+		if e.at != "hash" {
+			v.dst = e.appendHost(v.dst, v.src[at[k]+1:])
+		}
+	}
+	streams.End()
+	if e.at != "hash" {
+		return
+	}
+	for k := range values {
+		values[k] = values[k][at[k]+1:]
+	}
+	streams = e.f.StartBatch(values, false)
+	for k := range values {
+		v := &b.items[place[k]]
+		v.dst = appendHashedHost(v.dst, streams.Stream(k))
+	}
+	streams.End()
 }
 
 const maxAddress = 64 + 1 + 255 // RFC 5321, 4.5.3.1

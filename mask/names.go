@@ -99,29 +99,29 @@ func buildPerson(template func(*dict.Locale) string, isName bool) func(*builder)
 		bySubject := b.choice("by", words...) == "subject"
 		locale := b.choice("locale", locales...)
 		f := b.prf("names/" + dict.Version)
-		b.rule.mask = func(dst, src []byte, row *Row) ([]byte, bool) {
+		key := func(src []byte, row *Row) []byte {
+			if bySubject {
+				return row.Subject
+			}
+			return src
+		}
+		b.draws(f, key, func(dst, src []byte, s *prf.Stream) ([]byte, bool) {
 			name := locale
 			if name == "auto" {
 				name = dict.ScriptOf(src)
 			}
 			l := dict.Get(name)
-			key := src
-			if bySubject {
-				key = row.Subject
-			}
-			s := f.Start(key)
 			p := drawPerson(s, l)
 			n, t := len(dst), template(l)
 			if isName && len(t) > 3 && bytes.Contains(src, []byte(", ")) {
 				t = commaName
 			}
 			dst = p.append(dst, l, t)
-			s.End()
 			if isCapitals(src) {
 				dst = toUpper(dst, n)
 			}
 			return dst, true
-		}
+		})
 		p := &b.rule.props
 		p.Domain, p.Hidden, p.Types = anyText, unbounded, textTypes
 		p.Deterministic, p.Subject = !bySubject, bySubject

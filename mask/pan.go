@@ -35,7 +35,7 @@ func buildPAN(b *builder) {
 		p.first, visible, hidden = 1, "the first digit", bitsOf(1e10)
 	}
 	p.cipher = b.ff1("pan/1/"+keep, 10)
-	b.rule.mask = p.mask
+	b.rule.mask, b.rule.batch = p.mask, p.maskBatch
 	props := b.bijective("card numbers of 12 (with keep=bin6, 13) to 19 digits with a right check digit, the first not 0", hidden, visible, "the number of digits", separators)
 	props.Alphabet = "[0-9 ./()-]"
 }
@@ -50,18 +50,57 @@ func buildPANBoth(b *builder) {
 
 func (p pan) mask(dst, src []byte, _ *Row) ([]byte, bool) {
 	var room [maxPAN]byte
-	digits, ok := separatedDigits(room[:0], src)
-	if !ok || len(digits) < minPAN || digits[0] == '0' || luhnSum(digits, -1) != 0 {
+	digits, check, ok := p.parse(room[:0], src)
+	if !ok {
 		return nil, false
 	}
-	var tweakRoom [10]byte
-	tweak := append(append(tweakRoom[:0], digits[:p.first]...), digits[len(digits)-p.last:]...)
-	check := len(digits) - 1 - p.last
+	var tweakRoom [maxPAN]byte
+	tweak := p.tweak(tweakRoom[:0], digits)
 	if _, err := p.cipher.AppendEncrypt(digits[:p.first], digitAlphabet, digits[p.first:check], tweak); err != nil {
-		return nil, false // fewer than six
+		return nil, false
 	}
+	return p.append(dst, src, digits, check), true
+}
+
+// parse appends the digits to dst, which has room for maxPAN, and returns the place of the
+// one that is worked out.
+func (p pan) parse(dst, src []byte) (digits []byte, check int, ok bool) {
+	digits, ok = separatedDigits(dst, src)
+	if !ok || len(digits) < minPAN || digits[0] == '0' || luhnSum(digits, -1) != 0 {
+		return nil, 0, false
+	}
+	check = len(digits) - 1 - p.last
+	return digits, check, check-p.first >= p.cipher.MinLen()
+}
+
+// tweak appends the digits that are kept.
+func (p pan) tweak(dst, digits []byte) []byte {
+	return append(append(dst, digits[:p.first]...), digits[len(digits)-p.last:]...)
+}
+
+func (p pan) append(dst, src, digits []byte, check int) []byte {
 	digits[check] = luhnDigit(digits, check)
-	return appendSeparated(dst, src, digits), true
+	return appendSeparated(dst, src, digits)
+}
+
+func (p pan) maskBatch(b *batch) {
+	var checks [batchSize]int
+	for i := range b.n {
+		v := &b.items[i]
+		b.values[i], checks[i], v.ok = p.parse(b.rooms[i][:0:maxPAN], v.src)
+		if v.ok {
+			tweak := p.tweak(b.ff1.rooms[i][:0], b.values[i])
+			b.ff1.add(b.values[i][p.first:checks[i]], tweak)
+		}
+	}
+	all := b.ff1.encrypt(p.cipher)
+	for i := range b.n {
+		if v := &b.items[i]; v.ok && all {
+			v.dst = p.append(v.dst, v.src, b.values[i], checks[i])
+		} else {
+			v.ok = false
+		}
+	}
 }
 
 var digitAlphabet, _ = ff1.NewAlphabet("0123456789")

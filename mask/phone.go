@@ -50,7 +50,7 @@ func buildPhone(b *builder) {
 	}
 	ph.digits = b.ff1("phone/1", 10)
 	ph.american = b.ff1("ff1/"+americanPlan, radix)
-	b.rule.mask = ph.mask
+	b.rule.mask, b.rule.batch = ph.mask, ph.maskBatch
 	p := b.bijective("phone numbers with + and country, or national ones", bitsOf(1e4),
 		"the country calling code and the first digit after it, or the first digit; of +1 nothing but that", "the number of digits", separators)
 	p.Alphabet = "[0-9+ ./()-]"
@@ -118,6 +118,35 @@ func (ph *phone) mask(dst, src []byte, _ *Row) ([]byte, bool) {
 	return appendSeparated(dst, src, digits), true
 }
 
+// maskBatch enciphers the digits of numbers with + and nothing but digits together, but
+// for those of the North American plan and short ones.
+func (ph *phone) maskBatch(b *batch) {
+	var together [batchSize]bool
+	for i := range b.n {
+		v := &b.items[i]
+		if !plainE164(v.src) || v.src[1] == '0' || v.src[1] == '1' {
+			continue
+		}
+		kept := keptOf(v.src)
+		if len(v.src)-kept < ph.digits.MinLen() {
+			continue
+		}
+		v.dst = append(v.dst, v.src...)
+		b.ff1.add(v.dst[kept:], v.src[:kept])
+		together[i] = true
+	}
+	all := b.ff1.encrypt(ph.digits)
+	for i := range b.n {
+		v := &b.items[i]
+		if v.ok = together[i] && all; !v.ok {
+			v.dst, v.ok = ph.mask(v.dst[:0], v.src, nil)
+		}
+	}
+}
+
+// keptOf returns the length of what is kept of a number with + and country.
+func keptOf(v []byte) int { return 1 + fpe.CallingCodeLen(v[1:]) + 1 }
+
 // international masks a number with + and country in place.
 func (ph *phone) international(v []byte) bool {
 	switch {
@@ -126,7 +155,7 @@ func (ph *phone) international(v []byte) bool {
 	case v[1] == '1':
 		return ph.americanNumber(v)
 	}
-	return ph.crypt(v, 1+fpe.CallingCodeLen(v[1:])+1, ph.other)
+	return ph.crypt(v, keptOf(v), ph.other)
 }
 
 // crypt masks the digits after those that are kept, in place.

@@ -289,6 +289,11 @@ type Rows struct {
 	own     bool
 	out     [][]byte
 	room    [][]byte
+
+	// of MaskAll
+	batch      *batch
+	rows       [batchSize]Row
+	all, rooms [][][]byte
 }
 
 // Rows returns what masks rows of these columns, in this order. It fails where Check

@@ -17,7 +17,8 @@ type Rule struct {
 	text      string
 	props     Properties
 	mask      engine
-	fallback  engine // nil: an error
+	batch     batchEngine // nil: one value after another
+	fallback  engine      // nil: an error
 	fallbacks *atomic.Uint64
 	readsOwn  bool // the row's own values, so that it comes last
 }
@@ -48,21 +49,33 @@ func (r *Rule) Append(dst, src []byte, row *Row) ([]byte, error) {
 	if src == nil {
 		return nil, nil
 	}
-	if r.props.Subject && (row == nil || len(row.Subject) == 0) {
+	if r.lacksSubject(row) {
 		return nil, fmt.Errorf("mask: rule %s: %w", r.text, ErrSubject)
 	}
 	if len(src) == 0 {
 		return empty(dst), nil
 	}
-	n := len(dst)
-	if out, ok := r.mask(dst, src, row); ok {
+	out, ok := r.mask(dst, src, row)
+	return r.finish(dst, src, row, out, ok)
+}
+
+func (r *Rule) lacksSubject(row *Row) bool {
+	return r.props.Subject && (row == nil || len(row.Subject) == 0)
+}
+
+// applies reports whether Append applies the engine.
+func (r *Rule) applies(src []byte, row *Row) bool { return len(src) > 0 && !r.lacksSubject(row) }
+
+// finish returns what Append does for dst, src and row, given what the engine returned.
+func (r *Rule) finish(dst, src []byte, row *Row, out []byte, ok bool) ([]byte, error) {
+	if ok {
 		return out, nil
 	}
 	r.fallbacks.Add(1)
 	if r.fallback == nil {
 		return nil, fmt.Errorf("mask: rule %s: %w", r.text, ErrValue)
 	}
-	out, _ := r.fallback(dst[:n], src, row)
+	out, _ = r.fallback(dst, src, row)
 	return out, nil
 }
 

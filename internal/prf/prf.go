@@ -79,8 +79,6 @@ type Stream struct {
 	at     int // in block
 	end    int // of what is drawn in block
 	k1, k2 [aes.BlockSize]byte
-	rest   []byte // of the value, while CMAC goes through it
-	whole  bool   // it has
 	mac    cipher.Block
 	ctr    cipher.Block
 	owner  *PRF
@@ -89,9 +87,9 @@ type Stream struct {
 // Start begins the stream of a value.
 func (p *PRF) Start(value []byte) *Stream {
 	s := p.pool.Get().(*Stream)
-	s.begin(value)
-	for !s.whole {
-		s.absorb()
+	s.begin()
+	for whole := false; !whole; {
+		value, whole = s.absorb(value)
 		s.mac.Encrypt(s.x[:], s.x[:])
 	}
 	return s
@@ -108,27 +106,26 @@ func (s *Stream) wipe() {
 	clear(s.block[:])
 }
 
-// begin and absorb leave in x what CMAC encrypts next, up to the tag.
-func (s *Stream) begin(value []byte) {
+func (s *Stream) begin() {
 	clear(s.x[:])
-	s.rest, s.whole = value, false
 	s.at, s.end = 0, 0
 }
 
-func (s *Stream) absorb() {
-	if len(s.rest) > aes.BlockSize {
-		subtle.XORBytes(s.x[:], s.x[:], s.rest[:aes.BlockSize])
-		s.rest = s.rest[aes.BlockSize:]
-		return
+// absorb takes the next block of a value into x, which CMAC encrypts then, and returns the
+// rest. It reports whether that was the last one.
+func (s *Stream) absorb(value []byte) (rest []byte, whole bool) {
+	if len(value) > aes.BlockSize {
+		subtle.XORBytes(s.x[:], s.x[:], value[:aes.BlockSize])
+		return value[aes.BlockSize:], false
 	}
-	subtle.XORBytes(s.x[:], s.x[:], s.rest)
+	subtle.XORBytes(s.x[:], s.x[:], value)
 	last := &s.k1
-	if len(s.rest) < aes.BlockSize {
-		s.x[len(s.rest)] ^= 0x80
+	if len(value) < aes.BlockSize {
+		s.x[len(value)] ^= 0x80
 		last = &s.k2
 	}
 	subtle.XORBytes(s.x[:], s.x[:], last[:])
-	s.rest, s.whole = nil, true
+	return nil, true
 }
 
 // fill draws into block from n on. The counter is the last 8 bytes of the tag, big endian.
@@ -143,7 +140,8 @@ func (s *Stream) fill(n int) {
 // is of one goroutine, and ended by End, which ends its streams.
 type Batch struct {
 	streams [BatchSize]Stream
-	busy    [BatchSize]bool
+	rest    [BatchSize][]byte // of the values, while CMAC goes through them
+	whole   [BatchSize]bool   // it has
 	n       int
 	owner   *PRF
 }
@@ -152,24 +150,13 @@ type Batch struct {
 // them draw. The first 16 bytes of each are drawn at once, or 32 if long.
 func (p *PRF) StartBatch(values [][]byte, long bool) *Batch {
 	b := p.batches.Get().(*Batch)
-	b.n = len(values)
+	b.n = copy(b.rest[:len(values)], values)
 	streams := b.streams[:b.n]
 	for i := range streams {
-		streams[i].begin(values[i])
+		streams[i].begin()
 	}
-	for more := true; more; {
-		more = false
-		for i := range streams {
-			if b.busy[i] = !streams[i].whole; b.busy[i] {
-				streams[i].absorb()
-				more = true
-			}
-		}
-		for i := range streams {
-			if b.busy[i] {
-				streams[i].mac.Encrypt(streams[i].x[:], streams[i].x[:])
-			}
-		}
+	b.whole = [BatchSize]bool{}
+	for b.step(streams) {
 	}
 	for i := range streams {
 		streams[i].fill(0)
@@ -180,6 +167,23 @@ func (p *PRF) StartBatch(values [][]byte, long bool) *Batch {
 		}
 	}
 	return b
+}
+
+// step does a block of each value. It reports false if all were done before.
+func (b *Batch) step(streams []Stream) (more bool) {
+	var busy [BatchSize]bool
+	for i := range streams {
+		if busy[i] = !b.whole[i]; busy[i] {
+			b.rest[i], b.whole[i] = streams[i].absorb(b.rest[i])
+			more = true
+		}
+	}
+	for i := range streams {
+		if busy[i] {
+			streams[i].mac.Encrypt(streams[i].x[:], streams[i].x[:])
+		}
+	}
+	return more
 }
 
 // Stream returns the stream of the i-th value. It is not ended by itself.

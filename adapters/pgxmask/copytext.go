@@ -94,7 +94,7 @@ func splitText(fields [][]byte, line []byte) error {
 	return nil
 }
 
-// maskedRow is a row on its way. Its slices are good until the next row.
+// maskedRow is a row on its way. Its slices are good until the next batch.
 type maskedRow struct {
 	fields [][]byte // as PostgreSQL sent them
 	values [][]byte // decoded, and opened, of columns that are masked or the subject; of sealed tables all
@@ -106,7 +106,8 @@ type maskedRow struct {
 func (c *column) stays() bool { return c.rule == nil && !c.sealed.made }
 
 // stream masks COPY text: what PostgreSQL sends is written to it, in pieces of any size,
-// and goes on to w in the format of the output. It is of one goroutine.
+// and goes on to w in the format of the output. A few rows are masked together, which
+// takes less time. It is of one goroutine.
 type stream struct {
 	table  *table
 	ctx    context.Context
@@ -116,14 +117,16 @@ type stream struct {
 	w      io.Writer
 	seen   observer // or nil
 
-	row     maskedRow
-	sealed  [][]byte
-	room    []byte // for values with escapes
-	partial []byte // of a line
-	out     []byte
-	rows    int64
-	bytes   int64 // of out so far
-	report  func(rows, bytes int64)
+	lines  []byte // of the batch, and part of the next
+	ends   []int  // of lines
+	batch  []maskedRow
+	values [][][]byte // of batch
+	sealed [][]byte
+	room   []byte // for values with escapes
+	out    []byte
+	rows   int64
+	bytes  int64 // of out so far
+	report func(rows, bytes int64)
 }
 
 // observer looks at every row of a chunk, and is closed if all went well.
@@ -135,6 +138,10 @@ type observer interface {
 // flushAt is how many bytes of output are gathered before they are written.
 const flushAt = 64 << 10
 
+// batchRows is how many rows are gathered before they are masked, or fewer that have
+// flushAt bytes. Sealed rows are opened in memory that is good for one.
+const batchRows = 16
+
 func newStream(ctx context.Context, t *table, encode encoder, w io.Writer) (*stream, error) {
 	masks, err := t.masker(t.masks)
 	if err != nil {
@@ -144,10 +151,17 @@ func newStream(ctx context.Context, t *table, encode encoder, w io.Writer) (*str
 	if err != nil {
 		return nil, err
 	}
-	n := len(t.columns)
-	return &stream{ctx: ctx, table: t, masks: masks, seal: seal, encode: encode, w: w, row: maskedRow{
-		fields: make([][]byte, n), values: make([][]byte, n),
-	}, report: func(int64, int64) {}}, nil
+	n := batchRows
+	if seal != nil {
+		n = 1
+	}
+	s := &stream{ctx: ctx, table: t, masks: masks, seal: seal, encode: encode, w: w, batch: make([]maskedRow, n), report: func(int64, int64) {}}
+	for i := range s.batch {
+		row := &s.batch[i]
+		row.fields, row.values = make([][]byte, len(t.columns)), make([][]byte, len(t.columns))
+		s.values = append(s.values, row.values)
+	}
+	return s, nil
 }
 
 // names returns the names of the columns in their order.
@@ -161,60 +175,101 @@ func (t *table) names() []string {
 
 func (s *stream) Write(p []byte) (int, error) {
 	n := len(p)
-	for {
+	for len(p) > 0 {
 		end := bytes.IndexByte(p, endOfRow)
 		if end < 0 {
-			s.partial = append(s.partial, p...)
-			return n, nil
+			s.lines = append(s.lines, p...)
+			break
 		}
-		line := p[:end]
-		if len(s.partial) > 0 {
-			s.partial = append(s.partial, line...)
-			line = s.partial
-		}
-		if err := s.line(line); err != nil {
-			return 0, err
-		}
-		s.partial, p = s.partial[:0], p[end+1:]
-		if len(p) == 0 {
-			return n, nil
+		s.ends = append(s.ends, len(s.lines)+end)
+		s.lines = append(s.lines, p[:end+1]...)
+		p = p[end+1:]
+		if len(s.ends) == len(s.batch) || len(s.lines) >= flushAt {
+			if err := s.pass(); err != nil {
+				return 0, err
+			}
 		}
 	}
+	return n, nil
 }
 
-func (s *stream) line(line []byte) error {
-	if err := splitText(s.row.fields, line); err != nil {
-		return s.failed(err)
-	}
+// pass masks the rows that are gathered, and encodes those before the first one with an
+// error.
+func (s *stream) pass() error {
 	s.room = s.room[:0]
-	for i := range s.table.columns {
-		if c := &s.table.columns[i]; c.rule != nil || c.name == s.table.subject || s.seal != nil {
-			s.row.values[i], s.room = decodeText(s.room, s.row.fields[i])
+	start, n := 0, 0
+	var wrong error
+	for _, end := range s.ends {
+		if wrong = s.read(&s.batch[n], s.lines[start:end]); wrong != nil {
+			break
 		}
+		start = end + 1
+		n++
 	}
-	if s.seal != nil {
-		if err := s.seal.source.Open(s.ctx, s.row.values); err != nil {
-			return s.failed(err)
-		}
+	masked, err := s.mask(s.values[:n])
+	if err != nil {
+		wrong = err // of an earlier row
 	}
-	var err error
-	if s.row.masked, err = s.masks.mask(s.row.values); err != nil {
-		return s.failed(err)
-	}
-	if s.seen != nil {
-		if err := s.seen.observe(s.rows, &s.row); err != nil {
+	for i := range masked {
+		s.batch[i].masked = masked[i]
+		if err := s.write(&s.batch[i]); err != nil {
 			return err
 		}
 	}
-	s.row.out = s.row.masked
+	if wrong != nil {
+		return s.failed(wrong)
+	}
+	s.lines, s.ends = append(s.lines[:0], s.lines[start:]...), s.ends[:0]
+	return nil
+}
+
+// read splits a line, and decodes and opens what is needed of it.
+func (s *stream) read(row *maskedRow, line []byte) error {
+	if err := splitText(row.fields, line); err != nil {
+		return err
+	}
+	for i := range s.table.columns {
+		if c := &s.table.columns[i]; c.rule != nil || c.name == s.table.subject || s.seal != nil {
+			row.values[i], s.room = decodeText(s.room, row.fields[i])
+		}
+	}
 	if s.seal != nil {
-		s.sealed = append(s.sealed[:0], s.row.masked...)
+		return s.seal.source.Open(s.ctx, row.values)
+	}
+	return nil
+}
+
+// mask returns the rows before the one that the error is about.
+func (s *stream) mask(rows [][][]byte) (masked [][][]byte, err error) {
+	if s.seal == nil {
+		return s.masks.rows.MaskAll(rows)
+	}
+	for _, row := range rows {
+		one, err := s.masks.mask(row)
+		if err != nil {
+			return masked, err
+		}
+		masked = append(masked, one)
+	}
+	return masked, nil
+}
+
+// write shows a row to the observer, seals it, and encodes it.
+func (s *stream) write(row *maskedRow) error {
+	if s.seen != nil {
+		if err := s.seen.observe(s.rows, row); err != nil {
+			return err
+		}
+	}
+	row.out = row.masked
+	if s.seal != nil {
+		s.sealed = append(s.sealed[:0], row.masked...)
 		if err := s.seal.copy.Seal(s.ctx, s.sealed); err != nil {
 			return s.failed(err)
 		}
-		s.row.out = s.sealed
+		row.out = s.sealed
 	}
-	s.out = s.encode(s.out, s.table, &s.row)
+	s.out = s.encode(s.out, s.table, row)
 	s.rows++
 	if len(s.out) >= flushAt {
 		return s.flush()
@@ -238,7 +293,10 @@ func (s *stream) flush() error {
 
 // close writes the rest. COPY ends every row, so part of one is an error.
 func (s *stream) close() error {
-	if len(s.partial) > 0 {
+	if err := s.pass(); err != nil {
+		return err
+	}
+	if len(s.lines) > 0 {
 		return s.failed(io.ErrUnexpectedEOF)
 	}
 	return s.flush()

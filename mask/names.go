@@ -19,10 +19,14 @@ type person struct {
 	draws                  *prf.Stream
 }
 
-func drawPerson(s *prf.Stream, l *dict.Locale) (p person) {
+// drawPerson draws a person, of whom only the names are set if no more is wanted.
+func drawPerson(s *prf.Stream, l *dict.Locale, names bool) (p person) {
 	p.draws = s
 	p.given = l.Given[pick(s, len(l.Given))]
 	p.surname = l.Surnames[pick(s, len(l.Surnames))]
+	if names {
+		return p
+	}
 	p.where = &l.Places[pick(s, len(l.Places))]
 	p.street = l.Streets[pick(s, len(l.Streets))]
 	p.number = uint32(1 + pick(s, maxHouse))
@@ -99,6 +103,10 @@ func buildPerson(template func(*dict.Locale) string, isName bool) func(*builder)
 		bySubject := b.choice("by", words...) == "subject"
 		locale := b.choice("locale", locales...)
 		f := b.prf("names/" + dict.Version)
+		usual := dict.Get(latin) // the others are looked up
+		if locale != "auto" {
+			usual = dict.Get(locale)
+		}
 		key := func(src []byte, row *Row) []byte {
 			if bySubject {
 				return row.Subject
@@ -106,12 +114,13 @@ func buildPerson(template func(*dict.Locale) string, isName bool) func(*builder)
 			return src
 		}
 		b.draws(f, key, func(dst, src []byte, s *prf.Stream) ([]byte, bool) {
-			name := locale
-			if name == "auto" {
-				name = dict.ScriptOf(src)
+			l := usual
+			if locale == "auto" {
+				if name := dict.ScriptOf(src); name != latin {
+					l = dict.Get(name)
+				}
 			}
-			l := dict.Get(name)
-			p := drawPerson(s, l)
+			p := drawPerson(s, l, isName)
 			n, t := len(dst), template(l)
 			if isName && len(t) > 3 && bytes.Contains(src, []byte(", ")) {
 				t = commaName
@@ -153,7 +162,10 @@ func buildPerson(template func(*dict.Locale) string, isName bool) func(*builder)
 	}
 }
 
-const commaName = "{f}, {g}"
+const (
+	commaName = "{f}, {g}"
+	latin     = "en" // the locale of texts in Latin script
+)
 
 // extent returns the longest text of a template, in characters, and how many there
 // are that are equally likely, places aside: some share a name.

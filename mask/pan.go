@@ -66,7 +66,7 @@ func (p pan) mask(dst, src []byte, _ *Row) ([]byte, bool) {
 // one that is worked out.
 func (p pan) parse(dst, src []byte) (digits []byte, check int, ok bool) {
 	digits, ok = separatedDigits(dst, src)
-	if !ok || len(digits) < minPAN || digits[0] == '0' || luhnSum(digits, -1) != 0 {
+	if !ok || len(digits) < minPAN || digits[0] == '0' || luhnSum(digits) != 0 {
 		return nil, 0, false
 	}
 	check = len(digits) - 1 - p.last
@@ -146,27 +146,23 @@ func appendSeparated(dst, src, digits []byte) []byte {
 // doubled is what a digit counts that is doubled (ISO/IEC 7812-1).
 var doubled = [10]byte{0, 2, 4, 6, 8, 1, 3, 5, 7, 9}
 
-// luhnSum returns the sum modulo 10 of all digits but that at position skip; of a
-// whole card number it is 0.
-func luhnSum(digits []byte, skip int) int {
-	sum, double := 0, false
-	for i := len(digits) - 1; i >= 0; i-- {
-		switch d := digits[i] - '0'; {
-		case i == skip:
-		case double:
-			sum += int(doubled[d])
-		default:
-			sum += int(d)
-		}
-		double = !double
+// luhnSum returns the sum modulo 10 of all digits; of a whole card number it is 0.
+func luhnSum(digits []byte) int {
+	sum := 0
+	for i := len(digits) - 1; i >= 0; i -= 2 {
+		sum += int(digits[i] - '0')
+	}
+	for i := len(digits) - 2; i >= 0; i -= 2 {
+		sum += int(doubled[digits[i]-'0'])
 	}
 	return sum % 10
 }
 
-// luhnDigit returns the digit that makes the sum 0 at that position. There is one
+// luhnDigit returns the digit that makes the sum 0 at that position, which it sets. There is one
 // whether it is doubled or not, as doubled is a permutation.
 func luhnDigit(digits []byte, position int) byte {
-	d := byte(10-luhnSum(digits, position)) % 10
+	digits[position] = '0'
+	d := byte(10-luhnSum(digits)) % 10
 	if (len(digits)-position)%2 == 0 {
 		d = (d + d%2*9) / 2 // the inverse of doubled
 	}

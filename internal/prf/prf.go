@@ -11,7 +11,6 @@ package prf
 import (
 	"crypto/aes"
 	"crypto/cipher"
-	"crypto/subtle"
 	"encoding/binary"
 	"errors"
 	"math/bits"
@@ -115,17 +114,41 @@ func (s *Stream) begin() {
 // rest. It reports whether that was the last one.
 func (s *Stream) absorb(value []byte) (rest []byte, whole bool) {
 	if len(value) > aes.BlockSize {
-		subtle.XORBytes(s.x[:], s.x[:], value[:aes.BlockSize])
+		s.xor(binary.LittleEndian.Uint64(value), binary.LittleEndian.Uint64(value[8:]))
 		return value[aes.BlockSize:], false
 	}
-	subtle.XORBytes(s.x[:], s.x[:], value)
+	lo, hi := words(value)
 	last := &s.k1
-	if len(value) < aes.BlockSize {
-		s.x[len(value)] ^= 0x80
+	switch n := len(value); {
+	case n < 8:
+		lo |= 0x80 << (8 * n)
+		last = &s.k2
+	case n < aes.BlockSize:
+		hi |= 0x80 << (8 * (n - 8))
 		last = &s.k2
 	}
-	subtle.XORBytes(s.x[:], s.x[:], last[:])
+	s.xor(lo^binary.LittleEndian.Uint64(last[:8]), hi^binary.LittleEndian.Uint64(last[8:]))
 	return nil, true
+}
+
+func (s *Stream) xor(lo, hi uint64) {
+	binary.LittleEndian.PutUint64(s.x[:8], binary.LittleEndian.Uint64(s.x[:8])^lo)
+	binary.LittleEndian.PutUint64(s.x[8:], binary.LittleEndian.Uint64(s.x[8:])^hi)
+}
+
+// words returns the block that v, of at most 16 bytes, begins, little endian. It loads
+// words that overlap, because a word that is loaded after it was stored in pieces waits.
+func words(v []byte) (lo, hi uint64) {
+	switch n := len(v); {
+	case n >= 8:
+		return binary.LittleEndian.Uint64(v), binary.LittleEndian.Uint64(v[n-8:]) >> (8 * (aes.BlockSize - n))
+	case n >= 4:
+		return uint64(binary.LittleEndian.Uint32(v)) | uint64(binary.LittleEndian.Uint32(v[n-4:]))<<(8*(n-4)), 0
+	}
+	for i, c := range v {
+		lo |= uint64(c) << (8 * i)
+	}
+	return lo, 0
 }
 
 // fill draws into block from n on. The counter is the last 8 bytes of the tag, big endian.

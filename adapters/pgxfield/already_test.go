@@ -77,12 +77,13 @@ func TestAlreadySealedCold(t *testing.T) {
 	for i := range 2 {
 		kr, err := keyring.OpenOrCreate(ctx, keyring.Config{Name: "app", Store: store, KMS: []keyring.KMS{kms}})
 		require.NoError(t, err)
-		_, values, err := newTable[row](t, kr, "t", pgxfield.Config{}).Args(&row{1, value}).RewriteQuery(ctx, nil, "@data", nil)
+		table := newTable[row](t, kr, "t", pgxfield.Config{})
 		if i == 0 {
-			_, values, err = newTable[row](t, kr, "t", pgxfield.Config{}).Args(&row{1, []byte("x")}).RewriteQuery(ctx, nil, "@data", nil)
+			_, values, err := table.Args(&row{1, []byte("x")}).RewriteQuery(ctx, nil, "@data", nil)
 			require.NoError(t, err)
 			value = values[0].([]byte)
-		} else {
+		} else { // the first use of a key that another process made
+			_, _, err := table.Args(&row{1, value}).RewriteQuery(ctx, nil, "@data", nil)
 			require.ErrorIs(t, err, pgxfield.ErrSealed)
 		}
 		require.NoError(t, kr.Close())

@@ -20,7 +20,7 @@ type place2 struct {
 	Street string
 	No     *int32
 	Flags  []string
-	hidden int
+	_      int
 	Skip   string `db:"-"`
 }
 

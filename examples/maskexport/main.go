@@ -23,14 +23,13 @@ import (
 	"github.com/sealfield/sealfield/mask/maskyaml"
 )
 
-const usage = `usage: maskexport demo|plan|run|resume|verify [flags]
+var errUsage = errors.New(`usage: maskexport demo|plan|run|resume|verify [flags]
 
   demo    make the schema shop, with made-up customers
   plan    prove that the policy fits the database; -report, -lock
   run     copy the database into the folder -out
   resume  go on with a run that did not finish
-  verify  compare a finished copy with the database once more
-`
+  verify  compare a finished copy with the database once more`)
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
@@ -53,7 +52,7 @@ type options struct {
 
 func run(ctx context.Context, args []string, out, progress io.Writer) error {
 	if len(args) == 0 {
-		return errors.New(usage)
+		return errUsage
 	}
 	var o options
 	flags := flag.NewFlagSet(args[0], flag.ContinueOnError)
@@ -96,7 +95,7 @@ func run(ctx context.Context, args []string, out, progress io.Writer) error {
 		fmt.Fprintf(out, "verified: %d originals are nowhere in the copy, %d rows were masked again, %d references hold\n", v.Originals, v.Sampled, v.References)
 		return nil
 	}
-	return errors.New(usage)
+	return errUsage
 }
 
 // job has what every command needs.

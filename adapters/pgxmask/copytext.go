@@ -242,6 +242,9 @@ func (s *stream) read(row *maskedRow, line []byte) error {
 // mask returns the rows before the one that the error is about.
 func (s *stream) mask(rows [][][]byte) (masked [][][]byte, err error) {
 	if s.seal == nil {
+		for _, row := range rows {
+			s.table.unpad(row)
+		}
 		return s.masks.rows.MaskAll(rows)
 	}
 	for _, row := range rows {

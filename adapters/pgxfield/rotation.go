@@ -35,7 +35,8 @@ const (
 //     few seconds more.
 //  3. Rewriting: in a transaction, select a page with Rewrite, collect its rows,
 //     and write each anew by Update and Args. Commit, and go on until Remaining
-//     counts no rows.
+//     counts no rows. With unique=, somebody who writes a duplicate meanwhile can make
+//     it a deadlock (SQLSTATE 40P01): repeat the transaction.
 //  4. Execute Fence, one by one. From then on the database refuses rows under Old,
 //     as a transaction could still write that began before step 2, or a process
 //     that is cut off from the keyring's store. The last statement fails if there

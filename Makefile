@@ -38,7 +38,7 @@ test-%: cc $(WITHPG) ## test one module, by the last part of its folder
 	$(WITHPG) -- sh -c "cd '$$dir' && go test $(TESTFLAGS) ./..."
 
 large: $(WITHPG) ## what the race detector makes smaller, at full size: plans over 200,000 rows, a million masked values
-	@$(WITHPG) -- go test -count=1 -run '^(TestPlans|TestVaultPlans|TestDistinct)' ./adapters/pgxfield ./adapters/pgxstore ./mask
+	@$(WITHPG) -- go test -count=1 -run '^(TestVaultPlans|TestDistinct)' ./adapters/pgxstore ./mask
 	@$(WITHPG) -- go test -count=1 -v -run '^TestMemory$$' ./adapters/pgxmask
 
 demo: $(WITHPG) ## run examples/quickstart, in DATABASE_URL or a throw-away PostgreSQL

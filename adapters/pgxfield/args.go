@@ -34,7 +34,7 @@ import (
 // prints the values: fmt, slog, encoding/json and pgx's tracers see the name of
 // the table. The result may be used any number of times, and seals anew each time.
 func (t *Table[T]) Args(row *T, more ...pgx.NamedArgs) pgx.QueryRewriter {
-	a := args{text: t.argsText}
+	a := args{text: t.table.argsText}
 	if row == nil {
 		a.rewrite = func(context.Context, *pgx.Conn, string) (string, []any, error) {
 			return "", nil, errors.New("the row is nil")
@@ -43,8 +43,8 @@ func (t *Table[T]) Args(row *T, more ...pgx.NamedArgs) pgx.QueryRewriter {
 	}
 	copied := *row
 	value := reflect.ValueOf(&copied).Elem()
-	t.detach(value)
-	own, err := t.merge(more)
+	t.table.detach(value)
+	own, err := t.table.merge(more)
 	plan, scope := t.table, t.scope
 	a.rewrite = func(ctx context.Context, conn *pgx.Conn, sql string) (string, []any, error) {
 		if err != nil {

@@ -69,7 +69,7 @@ func (t *Table[T]) readAll(ctx context.Context, rows pgx.Rows, use func([]T) err
 		err = newStream(t, rows).run(ctx, use)
 	}
 	if err != nil {
-		return fmt.Errorf("pgxfield: %s: %w", t.title(), err)
+		return fmt.Errorf("pgxfield: %s: %w", t.table.title(), err)
 	}
 	return nil
 }

@@ -46,7 +46,7 @@ type Copier interface {
 func (t *Table[T]) CopyFrom(ctx context.Context, db Copier, rows iter.Seq2[*T, error]) (int64, error) {
 	n, err := t.copyFrom(ctx, db, rows)
 	if err != nil {
-		return 0, fmt.Errorf("pgxfield: %s: copy: %w", t.title(), err)
+		return 0, fmt.Errorf("pgxfield: %s: copy: %w", t.table.title(), err)
 	}
 	return n, nil
 }
@@ -57,7 +57,7 @@ func (t *Table[T]) copyFrom(ctx context.Context, db Copier, rows iter.Seq2[*T, e
 	s := newCopySource(ctx, t)
 	var copying job
 	copying.begin()
-	go copying.run(func() { n, err = db.CopyFrom(ctx, t.name, t.Columns(), s) })
+	go copying.run(func() { n, err = db.CopyFrom(ctx, t.table.name, t.Columns(), s) })
 	func() {
 		defer s.end(&copying)
 		s.stopped = errStopped // unless feed returns
@@ -86,7 +86,7 @@ var errStopped = errors.New("stopped by the client")
 // copySource takes rows from an iterator, has them sealed, and is read by pgx in
 // a goroutine of pgx's.
 type copySource[T any] struct {
-	*Table[T]
+	table    *Table[T]
 	ctx      context.Context
 	columns  []argument
 	purposes []keyring.Purpose
@@ -123,9 +123,9 @@ type sealedBytes struct{ b []byte }
 func (s *sealedBytes) BytesValue() ([]byte, error) { return s.b, nil }
 
 func newCopySource[T any](ctx context.Context, t *Table[T]) *copySource[T] {
-	s := &copySource[T]{Table: t, ctx: ctx, chunks: make(chan *rowChunk[T], inFlight()), free: make(chan *rowChunk[T], inFlight()+2)}
+	s := &copySource[T]{table: t, ctx: ctx, chunks: make(chan *rowChunk[T], inFlight()), free: make(chan *rowChunk[T], inFlight()+2)}
 	for _, column := range t.Columns() {
-		a := t.names[column]
+		a := t.table.names[column]
 		s.columns = append(s.columns, a)
 		if a.sealed != nil && !slices.Contains(s.purposes, a.purpose()) {
 			s.purposes = append(s.purposes, a.purpose())
@@ -157,7 +157,7 @@ func (s *copySource[T]) feed(rows iter.Seq2[*T, error], copying *job) error {
 		case copying.isDone():
 			return nil
 		}
-		c.add(s.table, row)
+		c.add(s.table.table, row)
 		if len(c.rows) == mostChunk || c.bytes >= chunkBytes {
 			s.send(c, copying)
 			c = s.empty()
@@ -204,7 +204,7 @@ func (s *copySource[T]) send(c *rowChunk[T], copying *job) {
 		return
 	}
 	c.first = s.n - int64(len(c.rows)) + 1
-	preloadRows(s.ctx, s.Table, &s.scopes, c.rows, s.purposes)
+	preloadRows(s.ctx, s.table, &s.scopes, c.rows, s.purposes)
 	c.begin()
 	go c.run(func() { c.seal(s) })
 	select {
@@ -219,7 +219,7 @@ func (c *rowChunk[T]) seal(s *copySource[T]) {
 	if c.boxes == nil {
 		c.boxes = make([]sealedBytes, 0, len(c.rows)*len(s.columns))
 	}
-	w := writer{table: s.table, ctx: s.ctx, scope: s.scope, scratch: getScratch(), out: c.out[:0], boxes: c.boxes[:0]}
+	w := writer{table: s.table.table, ctx: s.ctx, scope: s.table.scope, scratch: getScratch(), out: c.out[:0], boxes: c.boxes[:0]}
 	defer w.scratch.release()
 	c.values = c.values[:0]
 	for i := range c.rows {

@@ -30,7 +30,9 @@ import (
 //
 // A CHECK catches accidents: raw SQL, another program, a typo. It is no proof
 // against somebody who writes what looks sealed; opening the value is.
-func (t *Table[T]) DDL() []string {
+func (t *Table[T]) DDL() []string { return t.table.ddl() }
+
+func (t *table) ddl() []string {
 	var all []string
 	for _, s := range t.sealed {
 		if s.token != nil {

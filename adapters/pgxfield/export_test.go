@@ -6,6 +6,12 @@ import (
 	"github.com/sealfield/sealfield/keyring"
 )
 
+// CheckStruct returns NewTable's error for a struct. It compiles no Table for it.
+func CheckStruct(kr *keyring.Keyring, typ reflect.Type, name string, cfg Config) error {
+	_, err := newTable(kr, typ, name, cfg)
+	return err
+}
+
 // NewTagged is NewTable with other seal tags, by the names of fields: tests can so
 // use one generic struct for many types.
 func NewTagged[T any](kr *keyring.Keyring, name string, cfg Config, tags map[string]string) (*Table[T], error) {

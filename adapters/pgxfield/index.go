@@ -197,9 +197,9 @@ func (x *indexed) plain(s *scratch, row reflect.Value) (plain []byte, null bool,
 // whose tags would find other rows, too, is a token.ErrLossy: call Search. With
 // Config.Scope, choose the scope by In.
 func (t *Table[T]) Match(ctx context.Context, column string, v ...any) ([][]byte, error) {
-	tags, err := t.match(ctx, column, v, t.scope)
+	tags, err := t.table.match(ctx, column, v, t.scope)
 	if err != nil {
-		return nil, fmt.Errorf("pgxfield: %s: match: %w", t.label(column), err)
+		return nil, fmt.Errorf("pgxfield: %s: match: %w", t.table.label(column), err)
 	}
 	return tags, nil
 }

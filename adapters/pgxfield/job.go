@@ -77,7 +77,7 @@ func (s *scopeSet) add(t *table, list []string, row reflect.Value) []string {
 // preloadRows loads what keys of the rows' scopes are not in memory, together.
 // What is wrong with one of them is said when a value needs it.
 func preloadRows[T any](ctx context.Context, t *Table[T], s *scopeSet, rows []T, purposes []keyring.Purpose) {
-	if t.scopeOf == nil || t.scope != "" {
+	if t.table.scopeOf == nil || t.scope != "" {
 		return // one scope, whose keys are loaded once in any case
 	}
 	var scopes []string
@@ -88,7 +88,7 @@ func preloadRows[T any](ctx context.Context, t *Table[T], s *scopeSet, rows []T,
 		return
 	}
 	for _, p := range purposes {
-		t.keyring.Preload(ctx, p, scopes...)
+		t.table.keyring.Preload(ctx, p, scopes...)
 	}
 }
 

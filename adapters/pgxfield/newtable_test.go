@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql/driver"
 	"math/big"
+	"reflect"
 	"strings"
 	"testing"
 	"time"
@@ -19,8 +20,7 @@ import (
 
 func refuse[T any](cfg pgxfield.Config, name string) func(*keyring.Keyring) error {
 	return func(kr *keyring.Keyring) error {
-		_, err := pgxfield.NewTable[T](kr, name, cfg)
-		return err
+		return pgxfield.CheckStruct(kr, reflect.TypeFor[T](), name, cfg)
 	}
 }
 

@@ -25,9 +25,9 @@ import (
 // is ("alter sequence ... owned by" makes it so), and exactly one column of
 // Config.RowKey has to have one.
 func (t *Table[T]) ReserveKeys(ctx context.Context, db DB, n int) ([]int64, error) {
-	keys, err := t.reserveKeys(ctx, db, n)
+	keys, err := t.table.reserveKeys(ctx, db, n)
 	if err != nil {
-		return nil, fmt.Errorf("pgxfield: %s: reserve keys: %w", t.title(), err)
+		return nil, fmt.Errorf("pgxfield: %s: reserve keys: %w", t.table.title(), err)
 	}
 	return keys, nil
 }

@@ -70,9 +70,9 @@ type Rotation struct {
 // of an index, or one with token=siv. It reads the keyring's store, and nothing
 // of the table, which needs Config.RowKey.
 func (t *Table[T]) Rotation(ctx context.Context, column string) (Rotation, error) {
-	r, err := t.rotation(ctx, column, t.scope)
+	r, err := t.table.rotation(ctx, column, t.scope)
 	if err != nil {
-		return r, fmt.Errorf("pgxfield: %s: rotation: %w", t.label(column), err)
+		return r, fmt.Errorf("pgxfield: %s: rotation: %w", t.table.label(column), err)
 	}
 	return r, nil
 }

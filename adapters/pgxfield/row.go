@@ -63,7 +63,7 @@ func (t *Table[T]) Scan(ctx context.Context, row pgx.CollectableRow, prefix stri
 	defer r.release(t.readers)
 	if err := r.read(ctx, row, prefix, t.scope); err != nil {
 		var zero T
-		return zero, fmt.Errorf("pgxfield: %s: %w", t.title(), err)
+		return zero, fmt.Errorf("pgxfield: %s: %w", t.table.title(), err)
 	}
 	return r.row, nil
 }
@@ -71,7 +71,7 @@ func (t *Table[T]) Scan(ctx context.Context, row pgx.CollectableRow, prefix stri
 // reader reads rows into a T of its own, to which the plans it keeps point: those
 // for the results it saw last.
 type reader[T any] struct {
-	*table
+	table *table
 	row   T
 	value reflect.Value // row
 	plans []*readPlan
@@ -180,7 +180,7 @@ func (r *reader[T]) planFor(fields []pgconn.FieldDescription, prefix string) (*r
 			return p, nil
 		}
 	}
-	p, err := r.newPlan(slices.Clone(fields), prefix, r.value) // pgx reuses the slice
+	p, err := r.table.newPlan(slices.Clone(fields), prefix, r.value) // pgx reuses the slice
 	if err != nil {
 		return nil, err
 	}

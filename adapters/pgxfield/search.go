@@ -71,13 +71,13 @@ func (t *Table[T]) Search(ctx context.Context, db DB, q SearchQuery) iter.Seq2[T
 	return func(yield func(T, error) bool) {
 		if err := t.search(ctx, db, q, func(row *T) bool { return yield(*row, nil) }); err != nil {
 			var zero T
-			yield(zero, fmt.Errorf("pgxfield: %s: search: %w", t.label(q.Column), err))
+			yield(zero, fmt.Errorf("pgxfield: %s: search: %w", t.table.label(q.Column), err))
 		}
 	}
 }
 
 func (t *Table[T]) search(ctx context.Context, db DB, q SearchQuery, yield func(*T) bool) error {
-	s, err := t.newSearch(ctx, q, t.scope)
+	s, err := t.table.newSearch(ctx, q, t.scope)
 	if err != nil || len(s.query.Sets) == 0 {
 		return err
 	}

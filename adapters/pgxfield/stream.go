@@ -13,7 +13,7 @@ import (
 // result or runs the caller's code. In between, each chunk is opened by a goroutine
 // of its own.
 type stream[T any] struct {
-	*Table[T]
+	table  *Table[T]
 	rows   pgx.Rows
 	reader *reader[T]
 	plan   *readPlan // nil before the first row
@@ -41,7 +41,7 @@ type chunk[T any] struct {
 }
 
 func newStream[T any](t *Table[T], rows pgx.Rows) *stream[T] {
-	return &stream[T]{Table: t, rows: rows, size: firstChunk, most: inFlight(), reader: t.readers.Get().(*reader[T])}
+	return &stream[T]{table: t, rows: rows, size: firstChunk, most: inFlight(), reader: t.readers.Get().(*reader[T])}
 }
 
 // inFlight is how many chunks are worked on or wait for it.
@@ -80,7 +80,7 @@ func (s *stream[T]) end(cancel func()) {
 		<-c.done
 	}
 	s.rows.Close()
-	s.reader.release(s.readers)
+	s.reader.release(s.table.readers)
 }
 
 // begin reads a chunk and has it opened.
@@ -92,11 +92,11 @@ func (s *stream[T]) begin(ctx context.Context) {
 	first := s.plan == nil
 	s.fill(c)
 	if s.plan != nil {
-		preloadRows(ctx, s.Table, &s.scopes, c.rows, s.plan.purposes())
+		preloadRows(ctx, s.table, &s.scopes, c.rows, s.plan.purposes())
 	}
 	c.begin()
 	s.queue = append(s.queue, c)
-	open := func() { c.open(ctx, s.Table, s.plan) }
+	open := func() { c.open(ctx, s.table, s.plan) }
 	if first {
 		c.run(open)
 	} else {

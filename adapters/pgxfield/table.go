@@ -79,7 +79,7 @@ type CompoundPart struct {
 // struct T. It is safe for concurrent use and costs no more than a pointer to
 // pass around; make one per table when the program starts.
 type Table[T any] struct {
-	*table
+	table   *table // not embedded: each T would have a wrapper of each of its methods
 	scope   string
 	readers *sync.Pool // of *reader[T]
 }
@@ -383,7 +383,9 @@ func (t *Table[T]) In(scope string) *Table[T] {
 // Columns returns the names of all columns in a new slice: those of the struct
 // in its order, each sealed one followed by those that belong to it, and at last
 // those of Config.Compound. They are not quoted.
-func (t *Table[T]) Columns() []string {
+func (t *Table[T]) Columns() []string { return t.table.columns() }
+
+func (t *table) columns() []string {
 	var all []string
 	for _, f := range t.fields {
 		all = append(all, f.column)

@@ -61,9 +61,9 @@ type textKey struct {
 // among them, all that belong to it have to be: the row key, the scope's column,
 // the index columns and that of the key id.
 func (t *Table[T]) TextRows(columns []string) (*TextRows, error) {
-	r, err := t.textRows(columns, t.scope)
+	r, err := t.table.textRows(columns, t.scope)
 	if err != nil {
-		return nil, fmt.Errorf("pgxfield: %s: %w", t.title(), err)
+		return nil, fmt.Errorf("pgxfield: %s: %w", t.table.title(), err)
 	}
 	return r, nil
 }
@@ -130,7 +130,9 @@ type SealedColumn struct {
 }
 
 // Sealed returns the sealed columns in a new slice, in the order of Columns.
-func (t *Table[T]) Sealed() []SealedColumn {
+func (t *Table[T]) Sealed() []SealedColumn { return t.table.sealedColumns() }
+
+func (t *table) sealedColumns() []SealedColumn {
 	all := make([]SealedColumn, len(t.sealed))
 	for i, s := range t.sealed {
 		all[i] = SealedColumn{s.column, s.pg.typeName(), s.companions()}

@@ -220,9 +220,9 @@ func (s *sealedTarget) tokenText(dst, value []byte) ([]byte, error) {
 // key= is searched by an index=, since equal tokens under different keys are
 // different values.
 func (t *Table[T]) Tokens(ctx context.Context, column string, v any) (any, error) {
-	tokens, err := t.tokens(ctx, column, v, t.scope)
+	tokens, err := t.table.tokens(ctx, column, v, t.scope)
 	if err != nil {
-		return nil, fmt.Errorf("pgxfield: %s: tokens: %w", t.label(column), err)
+		return nil, fmt.Errorf("pgxfield: %s: tokens: %w", t.table.label(column), err)
 	}
 	return tokens, nil
 }

@@ -18,7 +18,7 @@ type AnyTable interface {
 	tableName() string
 }
 
-func (t *table) tableName() string { return t.name[len(t.name)-1] }
+func (t *Table[T]) tableName() string { return t.table.name[len(t.table.name)-1] }
 
 // RedactTracer returns a tracer for pgx.ConnConfig.Tracer that passes all on to
 // inner, such as a tracelog.TraceLog or one of OpenTelemetry, but for the arguments of

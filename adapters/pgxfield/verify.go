@@ -47,7 +47,7 @@ type DB interface {
 func (t *Table[T]) Verify(ctx context.Context, db DB) error {
 	v := verifier{table: t.table, ctx: ctx, db: db, relations: map[uint32]*relation{}}
 	if err := v.verify(); err != nil {
-		return fmt.Errorf("pgxfield: %s: verify: %w", t.title(), err)
+		return fmt.Errorf("pgxfield: %s: verify: %w", t.table.title(), err)
 	}
 	return errors.Join(v.wrong...)
 }

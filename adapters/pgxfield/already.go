@@ -23,7 +23,7 @@ func (t *table) refuseSealed(ctx context.Context, s *sealed, plain []byte, scope
 	switch {
 	case s.raw || s.token != nil:
 		return nil
-	case s.pg.class == "text":
+	case s.pg.Class == "text":
 		if !bytes.HasPrefix(plain, []byte("sf1.")) {
 			return nil
 		}
@@ -31,7 +31,7 @@ func (t *table) refuseSealed(ctx context.Context, s *sealed, plain []byte, scope
 		if value, err = crypto.DecodeText(string(plain)); err != nil {
 			return nil // no ciphertext, but a value that begins so
 		}
-	case s.pg.class != "bytea":
+	case s.pg.Class != "bytea":
 		return nil
 	}
 	id, err := crypto.KeyID(value)

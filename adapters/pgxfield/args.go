@@ -335,7 +335,7 @@ func (a *argument) plain(s *scratch, row reflect.Value) (plain []byte, null bool
 	if a.index != nil {
 		return a.index.plain(s, row)
 	}
-	s.plain, null, err = a.sealed.codec.encode(s.types, s.plain[:0], a.sealed.in(row).Addr().Interface())
+	s.plain, null, err = a.sealed.codec.Encode(s.types, s.plain[:0], a.sealed.in(row).Addr().Interface())
 	return s.plain, null, err
 }
 

@@ -6,39 +6,9 @@ import (
 	"slices"
 
 	"github.com/jackc/pgx/v5"
+
+	"github.com/sealfield/sealfield/internal/sealform"
 )
-
-// customType is a type of the catalogue.
-type customType struct {
-	OID     uint32
-	Schema  string
-	Name    string
-	Kind    string // pg_type.typtype: b, c, d, e, m, r
-	BaseOID uint32 // of a domain, else 0
-	ElemOID uint32 // of an array, else 0
-	Record  uint32 // of a composite, its pg_class, else 0
-
-	Base       *customType // of a domain
-	Element    *customType // of an array
-	Attributes []attribute
-}
-
-type attribute struct {
-	Name string
-	Type *customType
-}
-
-// base returns what is under domains.
-func (t *customType) base() *customType {
-	for t.Base != nil {
-		t = t.Base
-	}
-	return t
-}
-
-const firstCustomOID = 16384
-
-func (t *customType) builtIn() bool { return t.OID < firstCustomOID }
 
 const (
 	selectType = `select t.oid, n.nspname::pg_catalog.text, t.typname::pg_catalog.text, t.typtype::pg_catalog.text, t.typbasetype,
@@ -51,13 +21,13 @@ const (
 		where a.attrelid::pg_catalog.text operator(pg_catalog.=) $1 and a.attnum operator(pg_catalog.>) 0 and not a.attisdropped order by a.attnum`
 )
 
-func scanType(row pgx.CollectableRow) (*customType, error) {
-	t := new(customType)
+func scanType(row pgx.CollectableRow) (*sealform.CatalogueType, error) {
+	t := new(sealform.CatalogueType)
 	return t, row.Scan(&t.OID, &t.Schema, &t.Name, &t.Kind, &t.BaseOID, &t.ElemOID, &t.Record)
 }
 
 // readType returns a type and what it is made of, or nil.
-func readType(ctx context.Context, db DB, sql, arg string, depth int) (*customType, error) {
+func readType(ctx context.Context, db DB, sql, arg string, depth int) (*sealform.CatalogueType, error) {
 	const deepest = 16 // domains over composites over arrays
 	if depth > deepest {
 		return nil, fmt.Errorf("type %s is nested too deeply", arg)
@@ -67,7 +37,7 @@ func readType(ctx context.Context, db DB, sql, arg string, depth int) (*customTy
 		return nil, err
 	}
 	t := found[0]
-	byOID := func(oid uint32) (*customType, error) {
+	byOID := func(oid uint32) (*sealform.CatalogueType, error) {
 		if oid == 0 {
 			return nil, nil
 		}
@@ -92,14 +62,14 @@ func readType(ctx context.Context, db DB, sql, arg string, depth int) (*customTy
 		if err != nil {
 			return nil, err
 		}
-		t.Attributes = append(t.Attributes, attribute{c.Name, of})
+		t.Attributes = append(t.Attributes, sealform.Attribute{Name: c.Name, Type: of})
 	}
 	return t, nil
 }
 
 // customType holds a column of a custom type against the catalogue.
 func (v *verifier) customType(s *sealed) error {
-	name := s.pg.custom.Sanitize()
+	name := s.pg.Custom.Sanitize()
 	t, err := readType(v.ctx, v.db, typeByName, name, 0)
 	switch {
 	case err != nil:
@@ -107,14 +77,14 @@ func (v *verifier) customType(s *sealed) error {
 	case t == nil:
 		v.report(s.column, "there is no type %s", name)
 		return nil
-	case t.builtIn():
+	case t.BuiltIn():
 		v.report(s.column, "type %s is a built-in one, which has another form: name it without a schema", name)
 		return nil
-	case s.pg.custom[len(s.pg.custom)-1] != t.Name:
+	case s.pg.Custom[len(s.pg.Custom)-1] != t.Name:
 		v.report(s.column, "type %s is %s in the catalogue", name, t.Name)
 		return nil
 	}
-	if len(s.pg.custom) == 1 {
+	if len(s.pg.Custom) == 1 {
 		others, err := collect(v.ctx, v.db, shadowTypes, t.Name, pgx.RowTo[string])
 		if err != nil {
 			return err
@@ -124,14 +94,13 @@ func (v *verifier) customType(s *sealed) error {
 		}
 	}
 	of := t
-	form := s.codec.(textCodec).form
-	if isArrayClass(s.pg.class) {
-		of = &customType{OID: t.OID, Kind: "b", Name: t.Name, Element: t}
+	if s.pg.IsArray() {
+		of = &sealform.CatalogueType{OID: t.OID, Kind: "b", Name: t.Name, Element: t}
 	}
-	if why := form.fits(of); why != "" {
+	if why := sealform.Misfit(s.codec, of); why != "" {
 		v.report(s.column, "type %s: %s", pgx.Identifier{t.Schema, t.Name}.Sanitize(), why)
 	}
-	if base := t.base(); (len(s.indexes) > 0 || s.siv != nil || v.inCompound(s)) && base.Kind != "e" && !(base.builtIn() && base.Kind == "b" && !noIndex[classOf(base.Name)]) {
+	if base := t.Under(); (len(s.indexes) > 0 || s.siv != nil || v.inCompound(s)) && base.Kind != "e" && !(base.BuiltIn() && base.Kind == "b" && sealform.Comparable(sealform.ClassOf(base.Name))) {
 		v.report(s.column, "equal values of type %s can have different texts, so it can not be searched", name)
 	}
 	return nil

@@ -2,12 +2,8 @@ package pgxfield
 
 import (
 	"fmt"
-	"hash/fnv"
-	"strings"
-	"unicode/utf8"
 
-	"github.com/jackc/pgx/v5"
-
+	"github.com/sealfield/sealfield/internal/pgsql"
 	"github.com/sealfield/sealfield/token"
 )
 
@@ -38,10 +34,10 @@ func (t *table) ddl() []string {
 		if s.token != nil {
 			all = append(all, t.tokenDDL(s)...)
 		} else {
-			all = append(all, t.addCheck(s.column, "sealed", sealedCheck(quote(s.column), s.leastSize()))...)
+			all = append(all, pgsql.AddCheck(t.name, s.column, "sealed", pgsql.SealedCheck(quote(s.column), s.leastSize()))...)
 		}
 		if s.siv != nil {
-			all = append(all, t.createIndex(s.column, "index", ""))
+			all = append(all, pgsql.CreateIndex(t.name, s.column, "index", ""))
 		}
 		for _, x := range s.indexes {
 			all = append(all, t.indexDDL(x)...)
@@ -56,10 +52,10 @@ func (t *table) ddl() []string {
 // tokenDDL returns the statements for a column of tokens.
 func (t *table) tokenDDL(s *sealed) (all []string) {
 	if expression := s.tokenCheck(quote(s.column)); expression != "" {
-		all = t.addCheck(s.column, "format", expression)
+		all = pgsql.AddCheck(t.name, s.column, "format", expression)
 	}
 	if s.token.key != "" {
-		all = append(all, t.addCheck(s.token.key, "keyid", keyCheck(quote(s.column), quote(s.token.key)))...)
+		all = append(all, pgsql.AddCheck(t.name, s.token.key, "keyid", keyCheck(quote(s.column), quote(s.token.key)))...)
 	}
 	return all
 }
@@ -73,34 +69,10 @@ func (t *table) indexDDL(x *indexed) (all []string) {
 		what = "unique index"
 	}
 	for _, column := range x.tagColumns() {
-		all = append(all, t.addCheck(column, "tag", x.check(quote(column)))...)
-		all = append(all, t.createIndex(column, what, using))
+		all = append(all, pgsql.AddCheck(t.name, column, "tag", x.check(quote(column)))...)
+		all = append(all, pgsql.CreateIndex(t.name, column, what, using))
 	}
 	return all
-}
-
-func (t *table) createIndex(column, what, using string) string {
-	return fmt.Sprintf("create %s if not exists %s on %s %s(%s)", what, quote(t.objectName(column, "key")), t.name.Sanitize(), using, quote(column))
-}
-
-// addCheck returns the statements that add a CHECK, unless it is there.
-func (t *table) addCheck(column, suffix, expression string) []string {
-	name := quote(t.objectName(column, suffix))
-	add := fmt.Sprintf("alter table %s add constraint %s check (%s) not valid", t.name.Sanitize(), name, expression)
-	mark := "$ddl$"
-	for i := 0; strings.Contains(add, mark); i++ {
-		mark = fmt.Sprintf("$ddl%d$", i)
-	}
-	return []string{
-		fmt.Sprintf("do %[1]s begin %[2]s; exception when duplicate_object then null; end %[1]s", mark, add),
-		fmt.Sprintf("alter table %s validate constraint %s", t.name.Sanitize(), name),
-	}
-}
-
-// sealedCheck holds for what crypto.Field and token.Deterministic write: 0x01, a
-// key id whose high bit is set, and at least so many bytes.
-func sealedCheck(column string, least int) string {
-	return fmt.Sprintf(`substring(%[1]s from 1 for 2) operator(pg_catalog.>=) '\x0180'::pg_catalog.bytea and substring(%[1]s from 1 for 2) operator(pg_catalog.<=) '\x01ff'::pg_catalog.bytea and pg_catalog.octet_length(%[1]s) operator(pg_catalog.>=) %d`, column, least)
 }
 
 // leastSize is the size of a sealed value that is empty.
@@ -119,21 +91,4 @@ func (x *indexed) check(column string) string {
 	return fmt.Sprintf("pg_catalog.octet_length(%s) operator(pg_catalog.=) %d", column, x.token.Size())
 }
 
-func quote(name string) string { return pgx.Identifier{name}.Sanitize() }
-
-// objectName names what belongs to a column. PostgreSQL would cut off a name of
-// more than 63 bytes, and so take two for one.
-func (t *table) objectName(column, suffix string) string {
-	const most = 63
-	name := fmt.Sprintf("%s_%s_%s", t.name[len(t.name)-1], column, suffix)
-	if len(name) <= most {
-		return name
-	}
-	h := fnv.New32a()
-	h.Write([]byte(name))
-	cut := name[:most-9]
-	for !utf8.ValidString(cut) && len(cut) > most-13 {
-		cut = cut[:len(cut)-1]
-	}
-	return fmt.Sprintf("%s_%08x", cut, h.Sum32())
-}
+func quote(name string) string { return pgsql.Quote(name) }

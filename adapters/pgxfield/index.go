@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/sealfield/sealfield/internal/pae"
+	"github.com/sealfield/sealfield/internal/sealform"
 	"github.com/sealfield/sealfield/keyring"
 	"github.com/sealfield/sealfield/token"
 )
@@ -38,11 +39,11 @@ var lowCardinality = map[string]bool{"bool": true, "char": true}
 
 // comparable refuses columns in which equality means nothing, or too much.
 func (s *sealed) comparable(force bool) error {
-	switch element := strings.TrimSuffix(s.pg.class, "[]"); {
-	case noIndex[element]:
-		return fmt.Errorf("equal values of type %s can have different bytes, so it can not be searched", s.pg.class)
+	switch element := strings.TrimSuffix(s.pg.Class, "[]"); {
+	case !sealform.Comparable(element):
+		return fmt.Errorf("equal values of type %s can have different bytes, so it can not be searched", s.pg.Class)
 	case lowCardinality[element] && !force:
-		return fmt.Errorf("type %s has so few values that an index gives them away: put it into a compound index, or say force", s.pg.class)
+		return fmt.Errorf("type %s has so few values that an index gives them away: put it into a compound index, or say force", s.pg.Class)
 	}
 	return nil
 }
@@ -56,8 +57,8 @@ func (t *table) addIndex(kr *keyring.Keyring, s *sealed, logical string, it inde
 		return err
 	}
 	config := token.IndexConfig{Normalizer: norm, Kind: token.Kind(it.kind), Bits: it.bits, Min: it.min, Max: it.max}
-	if it.kind != "" && it.kind != string(token.Exact) && s.pg.class != "text" {
-		return fmt.Errorf("kind=%s is for text, and the type is %s", it.kind, s.pg.typeName())
+	if it.kind != "" && it.kind != string(token.Exact) && s.pg.Class != "text" {
+		return fmt.Errorf("kind=%s is for text, and the type is %s", it.kind, s.pg.Name())
 	}
 	x := &indexed{of: []*sealed{s}, column: it.column, unique: it.unique}
 	if x.unique != "" && (config.Bits != 0 && config.Bits != 128 || config.Kind != "" && config.Kind != token.Exact) {
@@ -106,8 +107,8 @@ func (s *sealed) normalizer(name string, cfg Config) (token.Normalizer, error) {
 	switch {
 	case norm == nil:
 		return nil, fmt.Errorf("norm=%s is no normalizer", name)
-	case name != "identity" && s.pg.class != "text":
-		return nil, fmt.Errorf("norm=%s is for text, and the type is %s", name, s.pg.typeName())
+	case name != "identity" && s.pg.Class != "text":
+		return nil, fmt.Errorf("norm=%s is for text, and the type is %s", name, s.pg.Name())
 	}
 	return norm, nil
 }
@@ -159,12 +160,12 @@ func (t *table) compound() []*indexed {
 // in s.
 func (x *indexed) plain(s *scratch, row reflect.Value) (plain []byte, null bool, err error) {
 	if len(x.of) == 1 {
-		s.plain, null, err = x.of[0].codec.encode(s.types, s.plain[:0], x.of[0].in(row).Addr().Interface())
+		s.plain, null, err = x.of[0].codec.Encode(s.types, s.plain[:0], x.of[0].in(row).Addr().Interface())
 		return s.plain, null, err
 	}
 	parts := make([][]byte, len(x.of))
 	for i, of := range x.of {
-		if parts[i], null, err = of.codec.encode(s.types, nil, of.in(row).Addr().Interface()); null || err != nil {
+		if parts[i], null, err = of.codec.Encode(s.types, nil, of.in(row).Addr().Interface()); null || err != nil {
 			return nil, null, err
 		}
 	}
@@ -261,14 +262,14 @@ func (s *sealed) encodeSearched(sc *scratch, v any) (err error) {
 		v = reflect.ValueOf(v).Elem().Interface()
 	}
 	if typ != s.typ {
-		if c, err = newCodec(typ, s.pg); err != nil {
+		if c, err = sealform.New(typ, s.pg); err != nil {
 			return err
 		}
 	}
 	field := reflect.New(typ)
 	field.Elem().Set(reflect.ValueOf(v))
 	var null bool
-	sc.plain, null, err = c.encode(sc.types, sc.plain[:0], field.Interface())
+	sc.plain, null, err = c.Encode(sc.types, sc.plain[:0], field.Interface())
 	if err == nil && null {
 		err = errNullMatch
 	}

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/sealfield/sealfield/internal/pgsql"
 	"github.com/sealfield/sealfield/keyring"
 )
 
@@ -167,8 +168,8 @@ func (t *table) setSQL(r *Rotation, column, left string, of []*sealed) {
 	}
 	r.Update = fmt.Sprintf("update %s set %s where %s", table, strings.Join(set, ", "), strings.Join(where, " and "))
 	name := "not_under_" + r.Old[len(r.Old)-1].String()
-	r.Fence = t.addCheck(column, name, fmt.Sprintf("not (%s)", left))
-	r.Unfence = []string{fmt.Sprintf("alter table %s drop constraint if exists %s", table, quote(t.objectName(column, name)))}
+	r.Fence = pgsql.AddCheck(t.name, column, name, fmt.Sprintf("not (%s)", left))
+	r.Unfence = []string{fmt.Sprintf("alter table %s drop constraint if exists %s", table, quote(pgsql.ObjectName(t.name, column, name)))}
 }
 
 // together returns all columns that a statement has to write if it writes one of

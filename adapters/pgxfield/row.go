@@ -307,7 +307,7 @@ func (o *opener) openRow(p *readPlan, values [][]byte) error {
 func (o *opener) open(target *sealedTarget, values [][]byte) (err error) {
 	value := values[target.position]
 	if value == nil {
-		return target.codec.setNull(o.types, target.field)
+		return target.codec.SetNull(o.types, target.field)
 	}
 	at, err := o.binding(target.sealed)
 	if err != nil {
@@ -326,7 +326,7 @@ func (o *opener) open(target *sealedTarget, values [][]byte) (err error) {
 		return err
 	}
 	o.plain = plain
-	return target.codec.decode(o.types, plain, target.field)
+	return target.codec.Decode(o.types, plain, target.field)
 }
 
 // decodeHex decodes the text form of a bytea.

@@ -8,6 +8,8 @@ import (
 	"strconv"
 
 	"github.com/jackc/pgx/v5/pgtype"
+
+	"github.com/sealfield/sealfield/internal/sealform"
 )
 
 // keyColumn is a column of the row key.
@@ -26,15 +28,15 @@ func newKeyColumn(f *field) (keyColumn, error) {
 		t = t.Elem()
 	}
 	switch {
-	case isUUID(t):
+	case sealform.IsUUID(t):
 		k.class, k.append = "uuid", func(dst []byte, v reflect.Value) []byte {
-			return appendUUIDText(dst, v.Convert(uuidType).Interface().([16]byte))
+			return appendUUIDText(dst, v.Convert(reflect.TypeFor[[16]byte]()).Interface().([16]byte))
 		}
-	case customForm(t):
+	case sealform.CustomForm(t):
 		k.class, k.append = pgtypeKey(t)
 	case t.Kind() >= reflect.Int && t.Kind() <= reflect.Int64:
 		k.class, k.append = "int8", func(dst []byte, v reflect.Value) []byte { return strconv.AppendInt(dst, v.Int(), 10) }
-	case isInteger(t.Kind()):
+	case sealform.IsInteger(t.Kind()):
 		k.class, k.append = "int8", func(dst []byte, v reflect.Value) []byte { return strconv.AppendUint(dst, v.Uint(), 10) }
 	case t.Kind() == reflect.String:
 		k.class, k.append = "text", func(dst []byte, v reflect.Value) []byte { return append(dst, v.String()...) }

@@ -9,6 +9,7 @@ import (
 	"reflect"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 
@@ -175,7 +176,7 @@ func (t *table) searchOrder(orderBy []string) ([]keyColumn, error) {
 		}
 		k, err := newKeyColumn(a.field)
 		switch {
-		case a.field.typ == timeType:
+		case a.field.typ == reflect.TypeFor[time.Time]():
 			k = keyColumn{field: a.field}
 		case err != nil || a.field.typ.Kind() == reflect.Pointer || validFlag(reflect.Zero(a.field.typ)).IsValid():
 			return nil, fmt.Errorf("query.OrderBy: column %s is of Go type %s: it takes an integer, a string, a uuid, bytes or time.Time, not NULL", column, a.field.typ)

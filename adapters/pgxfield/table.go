@@ -12,6 +12,8 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/sealfield/sealfield/crypto"
+	"github.com/sealfield/sealfield/internal/pgsql"
+	"github.com/sealfield/sealfield/internal/sealform"
 	"github.com/sealfield/sealfield/keyring"
 	"github.com/sealfield/sealfield/token"
 )
@@ -118,8 +120,8 @@ func (f *field) in(row reflect.Value) reflect.Value {
 // sealed is what makes a column a sealed one.
 type sealed struct {
 	*field
-	pg      pgType
-	codec   codec
+	pg      sealform.Type
+	codec   sealform.Codec
 	bound   bool
 	raw     bool                 // takes values that are sealed already
 	crypto  cipher               // nil for format-preserving tokens
@@ -189,7 +191,7 @@ func newTable(kr *keyring.Keyring, typ reflect.Type, name string, cfg Config) (*
 	if typ.Kind() != reflect.Struct {
 		return nil, fmt.Errorf("%s is no struct", typ)
 	}
-	identifier, err := parseName(name)
+	identifier, err := pgsql.ParseName(name)
 	if err != nil {
 		return nil, err
 	}
@@ -306,7 +308,7 @@ func (t *table) addName(a argument) error {
 	if _, ok := t.names[a.name]; ok {
 		return fmt.Errorf("column %s is there already", a.name)
 	}
-	if err := checkIdentifier(a.name); err != nil {
+	if err := pgsql.CheckIdentifier(a.name); err != nil {
 		return fmt.Errorf("column %s: %w", a.name, err)
 	}
 	t.names[a.name] = a
@@ -320,14 +322,14 @@ func (t *table) seal(kr *keyring.Keyring, f *field, parsed tag, cfg Config) (err
 	f.sealed = s
 	typeName := parsed.typ
 	if typeName == "" {
-		if typeName = defaultType(f.typ); typeName == "" {
+		if typeName = sealform.Default(f.typ); typeName == "" {
 			return fmt.Errorf("the Go type %s has no PostgreSQL type of its own: name one with type=", f.typ)
 		}
 	}
-	if s.pg, err = typeNamed(typeName); err != nil {
+	if s.pg, err = sealform.Named(typeName); err != nil {
 		return err
 	}
-	if s.codec, err = newCodec(f.typ, s.pg); err != nil {
+	if s.codec, err = sealform.New(f.typ, s.pg); err != nil {
 		return err
 	}
 	if parsed.name == "" {
@@ -345,7 +347,7 @@ func (t *table) seal(kr *keyring.Keyring, f *field, parsed tag, cfg Config) (err
 	case parsed.siv:
 		err = s.setSIV(kr, logical, parsed.force)
 	default:
-		s.crypto, err = crypto.NewField(kr, logical, crypto.FieldConfig{RowBound: s.bound, Type: s.pg.class})
+		s.crypto, err = crypto.NewField(kr, logical, crypto.FieldConfig{RowBound: s.bound, Type: s.pg.Class})
 	}
 	if err != nil {
 		return err
@@ -364,7 +366,7 @@ func (s *sealed) setSIV(kr *keyring.Keyring, logical string, force bool) (err er
 	if err := s.comparable(force); err != nil {
 		return err
 	}
-	if s.siv, err = token.NewDeterministic(kr, logical, token.DeterministicConfig{Type: s.pg.class}); err != nil {
+	if s.siv, err = token.NewDeterministic(kr, logical, token.DeterministicConfig{Type: s.pg.Class}); err != nil {
 		return err
 	}
 	s.crypto = sivCipher{s.siv}

@@ -5,14 +5,9 @@ import (
 	"context"
 	"encoding/binary"
 	"encoding/hex"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
-	"strconv"
-	"strings"
-
-	"github.com/jackc/pgx/v5/pgtype"
 
 	"github.com/sealfield/sealfield/crypto"
 	"github.com/sealfield/sealfield/keyring"
@@ -135,7 +130,7 @@ func (t *Table[T]) Sealed() []SealedColumn { return t.table.sealedColumns() }
 func (t *table) sealedColumns() []SealedColumn {
 	all := make([]SealedColumn, len(t.sealed))
 	for i, s := range t.sealed {
-		all[i] = SealedColumn{s.column, s.pg.typeName(), s.companions()}
+		all[i] = SealedColumn{s.column, s.pg.Name(), s.companions()}
 		for _, x := range t.compound() {
 			if slices.Contains(x.of, s) {
 				all[i].With = append(all[i].With, x.tagColumns()...)
@@ -276,7 +271,7 @@ func (r *TextRows) openValue(ctx context.Context, sc *scratch, target *textTarge
 		return nil, err
 	}
 	sc.plain = plain
-	if r.opened, err = target.pg.appendText(sc.types, r.opened, sc.plain); err != nil {
+	if r.opened, err = target.pg.AppendText(sc.types, r.opened, sc.plain); err != nil {
 		return nil, err
 	}
 	return from(r.opened, start), nil
@@ -325,7 +320,7 @@ func (r *TextRows) seal(ctx context.Context, row [][]byte) error {
 // sealValue replaces a value, and sets *form to the form in which it was sealed.
 func (r *TextRows) sealValue(ctx context.Context, sc *scratch, target *textTarget, row [][]byte, at crypto.Binding, form *[]byte) (err error) {
 	start := len(r.form)
-	if r.form, err = target.pg.appendForm(sc.types, r.form, row[target.at]); err != nil {
+	if r.form, err = target.pg.AppendForm(sc.types, r.form, row[target.at]); err != nil {
 		return err
 	}
 	*form = from(r.form, start)
@@ -424,83 +419,4 @@ func appendByteaArray(dst []byte, values [][]byte) []byte {
 		dst = append(hex.AppendEncode(append(dst, `"\\x`...), v), '"')
 	}
 	return append(dst, '}')
-}
-
-// appendText appends the text of a value whose sealed form is given.
-func (p pgType) appendText(m *pgtype.Map, dst, form []byte) ([]byte, error) {
-	if p.custom != nil {
-		return append(dst, form...), nil
-	}
-	switch p.class {
-	case "text", "json":
-		return append(dst, form...), nil
-	case "jsonb":
-		return append(dst, jsonText(form, p.class)...), nil
-	case "int8":
-		if len(form) != 8 {
-			return dst, errForm
-		}
-		return strconv.AppendInt(dst, int64(binary.BigEndian.Uint64(form)), 10), nil
-	case "bytea":
-		return hex.AppendEncode(append(dst, `\x`...), form), nil
-	}
-	return p.convert(m, dst, form, pgtype.BinaryFormatCode, pgtype.TextFormatCode)
-}
-
-// appendForm appends the sealed form of a value whose text is given.
-func (p pgType) appendForm(m *pgtype.Map, dst, text []byte) ([]byte, error) {
-	if s := string(text); p.custom != nil || p.class == "text" {
-		return appendText(dst, &s)
-	}
-	switch p.class {
-	case "json", "jsonb":
-		if !json.Valid(text) {
-			return dst, errors.New("the value is no JSON")
-		}
-		if p.class == "jsonb" {
-			dst = append(dst, 1)
-		}
-		return append(dst, text...), nil
-	case "int8":
-		n, err := strconv.ParseInt(string(text), 10, 64)
-		if err != nil {
-			return dst, errors.New("the value is no integer of 64 bits")
-		}
-		return binary.BigEndian.AppendUint64(dst, uint64(n)), nil
-	case "bytea":
-		b, ok := bytes.CutPrefix(text, []byte(`\x`))
-		out, err := hex.AppendDecode(dst, b)
-		if !ok || err != nil {
-			return dst, errors.New("the value is no bytea in hex")
-		}
-		return out, nil
-	}
-	return p.convert(m, dst, text, pgtype.TextFormatCode, pgtype.BinaryFormatCode)
-}
-
-// convert appends a value in another format. Elements of JSON pass as they are: a
-// number that went through a float would come out as another one.
-func (p pgType) convert(m *pgtype.Map, dst, src []byte, from, to int16) ([]byte, error) {
-	var value any
-	var err error
-	t, ok := m.TypeForOID(p.oid)
-	switch {
-	case strings.HasPrefix(p.class, "json"):
-		value = &pgtype.Array[json.RawMessage]{}
-		err = m.Scan(p.oid, from, src, value)
-	case strings.HasSuffix(p.class, "[]"): // DecodeValue would lose its dimensions
-		value = &pgtype.Array[any]{}
-		err = m.Scan(p.oid, from, src, value)
-	case ok:
-		value, err = t.Codec.DecodeValue(m, p.oid, from, src)
-	default:
-		err = errForm
-	}
-	if err == nil {
-		var out []byte
-		if out, err = m.Encode(p.oid, to, value, dst); err == nil && out != nil {
-			return out, nil
-		}
-	}
-	return dst, fmt.Errorf("the value does not fit type %s", p.typeName()) // pgx's error may quote it
 }

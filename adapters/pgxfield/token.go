@@ -16,6 +16,7 @@ import (
 
 	"github.com/sealfield/sealfield/crypto"
 	"github.com/sealfield/sealfield/internal/fpe"
+	"github.com/sealfield/sealfield/internal/sealform"
 	"github.com/sealfield/sealfield/keyring"
 	"github.com/sealfield/sealfield/token"
 )
@@ -32,9 +33,9 @@ type tokenized struct {
 
 // tokenize makes s, whose codec is there, a column of tokens.
 func (t *table) tokenize(kr *keyring.Keyring, s *sealed, logical string, tag *tokenTag) (err error) {
-	s.token = &tokenized{key: tag.key, integer: s.pg.class == "int8"}
-	if s.pg.class != "text" && !s.token.integer {
-		return fmt.Errorf("a token stands in a column of text or of integers, and the type is %s", s.pg.class)
+	s.token = &tokenized{key: tag.key, integer: s.pg.Class == "int8"}
+	if s.pg.Class != "text" && !s.token.integer {
+		return fmt.Errorf("a token stands in a column of text or of integers, and the type is %s", s.pg.Class)
 	}
 	if s.token.format, err = token.NewFormatPreserving(kr, logical, tag.FormatPreservingConfig); err != nil {
 		return err
@@ -161,11 +162,11 @@ func (o *opener) openToken(target *sealedTarget, values [][]byte, scope string) 
 	if target.token.integer {
 		n, err := strconv.ParseInt(string(plain), 10, 64)
 		if err != nil { // not that, which quotes the value
-			return &crypto.DecryptError{Field: target.name(), KeyID: id, Err: errRange}
+			return &crypto.DecryptError{Field: target.name(), KeyID: id, Err: sealform.ErrRange}
 		}
 		o.plain = binary.BigEndian.AppendUint64(plain[:0], uint64(n))
 	}
-	return target.codec.decode(o.types, o.plain, target.field)
+	return target.codec.Decode(o.types, o.plain, target.field)
 }
 
 // keyID returns the id in the key column, or zero if a version is pinned. A NULL,
@@ -207,7 +208,7 @@ func (s *sealedTarget) tokenText(dst, value []byte) ([]byte, error) {
 	case 8:
 		return strconv.AppendInt(dst, int64(binary.BigEndian.Uint64(value)), 10), nil
 	}
-	return nil, errForm
+	return nil, sealform.ErrForm
 }
 
 // Tokens returns the tokens that rows with the value v may have in a column of

@@ -11,6 +11,8 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/sealfield/sealfield/internal/pgsql"
 )
 
 // AnyTable is a *Table of any row.
@@ -86,7 +88,7 @@ func (r *redacting) isAbout(sql string) bool {
 			for next < len(sql) && sql[next] == '"' { // a doubled quote
 				next = skipPast(sql, next+1, `"`)
 			}
-			name, _, _ = cutQuoted(sql[i+1 : next])
+			name, _, _ = pgsql.CutQuoted(sql[i+1 : next])
 		case c <= ' ':
 			i = next
 			continue

@@ -11,6 +11,8 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgtype"
+
+	"github.com/sealfield/sealfield/internal/pgsql"
 )
 
 // DB is the part of *pgx.Conn, pgx.Tx and *pgxpool.Pool that Verify needs.
@@ -206,7 +208,7 @@ func (v *verifier) field(f *field) error {
 		v.report(f.column, "a sealed column has to be bytea, it is %s", c.Type)
 	default:
 		v.nullable(c, s)
-		v.check(c, fmt.Sprintf(sealedDefinition, c.Quoted, s.leastSize()), sealedCheck(c.Quoted, s.leastSize()))
+		v.check(c, fmt.Sprintf(sealedDefinition, c.Quoted, s.leastSize()), pgsql.SealedCheck(c.Quoted, s.leastSize()))
 		if s.siv != nil {
 			v.indexed(c, "btree or hash", func(i catalogueIndex) bool { return i.Method != "gin" })
 		}
@@ -214,7 +216,7 @@ func (v *verifier) field(f *field) error {
 	if s == nil || err != nil {
 		return err
 	}
-	if s.pg.custom != nil {
+	if s.pg.Custom != nil {
 		if err := v.customType(s); err != nil {
 			return err
 		}
@@ -232,7 +234,7 @@ func (v *verifier) nullable(c origin, s *sealed) {
 	if c.NotNull {
 		return
 	}
-	if s.codec.setNull(pgtype.NewMap(), reflect.New(s.typ).Interface()) != nil {
+	if s.codec.SetNull(pgtype.NewMap(), reflect.New(s.typ).Interface()) != nil {
 		v.report(s.column, "it can be NULL, which Go type %s can not hold: set it not null, or use a pointer", s.typ)
 	}
 }

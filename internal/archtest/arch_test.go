@@ -48,7 +48,7 @@ var mayImport = []struct{ from, to string }{
 // below internal are no library, and are asked only about pgtest.
 var onlyIn = []struct{ imported, from string }{
 	{"github.com/aws/...", "keyring/awskms adapters/..."},
-	{"github.com/jackc/pgx/...", "adapters/... internal/pgtest"},
+	{"github.com/jackc/pgx/...", "adapters/... internal/pgtest internal/pgsql internal/sealform"},
 	{"github.com/stretchr/testify/...", "keyring/keyringtest token/tokentest"},
 	{"go.yaml.in/...", "mask/maskyaml adapters/pgxmask"},
 	{module + "/keyring/keyringtest", ""},

@@ -1,4 +1,8 @@
-package pgxfield
+// Package sealform turns Go values into the bytes that are sealed, and back: the
+// sealed form of SPEC, which pgxfield and sqlfield share. Integers of any width are 8
+// bytes big endian, other built-in types stand in PostgreSQL's binary form, custom
+// ones as text. A Type's class belongs to the derivation of the field's key.
+package sealform
 
 import (
 	"bytes"
@@ -12,26 +16,26 @@ import (
 	"github.com/jackc/pgx/v5/pgtype"
 )
 
-// codec turns a struct field into its sealed form and back. Fields are passed by
+// Codec turns a struct field into its sealed form and back. Fields are passed by
 // address, so that no value is boxed. A codec is safe for concurrent use; m is
 // not.
 //
 // The errors of pgx can quote the value, so none of them is handed on: a codec's
 // errors say what does not fit and no more.
-type codec interface {
-	// encode appends the sealed form of *field to dst. It returns null, and
+type Codec interface {
+	// Encode appends the sealed form of *field to dst. It returns null, and
 	// dst as it was, if *field stands for NULL.
-	encode(m *pgtype.Map, dst []byte, field any) (out []byte, null bool, err error)
-	// decode sets *field, and keeps nothing of src.
-	decode(m *pgtype.Map, src []byte, field any) error
-	// setNull sets *field, which is zero, to NULL.
-	setNull(m *pgtype.Map, field any) error
+	Encode(m *pgtype.Map, dst []byte, field any) (out []byte, null bool, err error)
+	// Decode sets *field, and keeps nothing of src.
+	Decode(m *pgtype.Map, src []byte, field any) error
+	// SetNull sets *field, which is zero, to NULL.
+	SetNull(m *pgtype.Map, field any) error
 }
 
 var errNull = errors.New("the value is NULL, which the field's type can not hold")
 
-// newCodec returns the codec for fields of Go type t in columns of type pg.
-func newCodec(t reflect.Type, pg pgType) (codec, error) {
+// New returns the codec for fields of Go type t in columns of type pg.
+func New(t reflect.Type, pg Type) (Codec, error) {
 	if t.Kind() == reflect.Pointer && t.Elem().Kind() == reflect.Pointer {
 		return nil, errors.New("a pointer to a pointer can not be sealed")
 	}
@@ -42,7 +46,7 @@ func newCodec(t reflect.Type, pg pgType) (codec, error) {
 	if p := reflect.PointerTo(base); p.Implements(valuerType) != p.Implements(scannerType) {
 		return nil, fmt.Errorf("values of Go type %s would not come back as they were stored: it has only one of driver.Valuer and sql.Scanner", t)
 	}
-	if pg.custom != nil {
+	if pg.Custom != nil {
 		return newTextCodec(t, pg)
 	}
 	if c := quickCodec(t, pg); c != nil {
@@ -53,12 +57,12 @@ func newCodec(t reflect.Type, pg pgType) (codec, error) {
 
 // pgxCodec leaves the work to pgx.
 type pgxCodec struct {
-	pg      pgType
+	pg      Type
 	viaText bool // strings in a type that pgx can not encode from a string: by its text form
 	rawJSON bool // the field holds JSON text that nobody has looked at
 }
 
-func newPgxCodec(t reflect.Type, pg pgType) (codec, error) {
+func newPgxCodec(t reflect.Type, pg Type) (Codec, error) {
 	c := &pgxCodec{pg: pg}
 	m := pgtype.NewMap()
 	zero := reflect.New(t)
@@ -66,22 +70,22 @@ func newPgxCodec(t reflect.Type, pg pgType) (codec, error) {
 	if t.Kind() == reflect.Pointer {
 		value = reflect.New(t.Elem())
 	}
-	c.rawJSON = (pg.class == "json" || pg.class == "jsonb") &&
+	c.rawJSON = (pg.Class == "json" || pg.Class == "jsonb") &&
 		(value.Elem().Kind() == reflect.String || value.Elem().Kind() == reflect.Slice && value.Type().Elem().Elem().Kind() == reflect.Uint8)
-	mismatch := fmt.Errorf("values of Go type %s can not be stored as type %s", t, pg.class)
+	mismatch := fmt.Errorf("values of Go type %s can not be stored as type %s", t, pg.Class)
 	if _, aliases := value.Interface().(*pgtype.UndecodedBytes); aliases {
 		return nil, mismatch
 	}
-	if m.PlanEncode(pg.oid, pgtype.BinaryFormatCode, value.Elem().Interface()) == nil {
+	if m.PlanEncode(pg.OID, pgtype.BinaryFormatCode, value.Elem().Interface()) == nil {
 		if value.Elem().Kind() != reflect.String {
 			return nil, mismatch
 		}
 		c.viaText = true
 	}
-	if plan := m.PlanScan(pg.oid, pgtype.BinaryFormatCode, zero.Interface()); isFailure(plan) {
+	if plan := m.PlanScan(pg.OID, pgtype.BinaryFormatCode, zero.Interface()); isFailure(plan) {
 		return nil, mismatch
 	}
-	if pg.class == "json" || pg.class == "jsonb" { // pgx would marshal anything
+	if pg.Class == "json" || pg.Class == "jsonb" { // pgx would marshal anything
 		if _, err := json.Marshal(value.Interface()); err != nil && !c.rawJSON {
 			return nil, mismatch
 		}
@@ -94,7 +98,7 @@ func isFailure(plan pgtype.ScanPlan) bool {
 	return strings.HasSuffix(fmt.Sprintf("%T", plan), ".scanPlanFail")
 }
 
-func (c *pgxCodec) encode(m *pgtype.Map, dst []byte, field any) ([]byte, bool, error) {
+func (c *pgxCodec) Encode(m *pgtype.Map, dst []byte, field any) ([]byte, bool, error) {
 	if dst == nil {
 		dst = []byte{} // pgx means NULL by nil
 	}
@@ -104,21 +108,21 @@ func (c *pgxCodec) encode(m *pgtype.Map, dst []byte, field any) ([]byte, bool, e
 	if c.viaText {
 		out, err = c.encodeText(m, dst, value)
 	} else {
-		out, err = m.Encode(c.pg.oid, pgtype.BinaryFormatCode, value.Interface(), dst)
+		out, err = m.Encode(c.pg.OID, pgtype.BinaryFormatCode, value.Interface(), dst)
 	}
 	switch {
 	case err != nil:
-		return dst, false, fmt.Errorf("the value can not be encoded as %s", c.pg.class)
+		return dst, false, fmt.Errorf("the value can not be encoded as %s", c.pg.Class)
 	case out == nil:
 		return dst, true, nil
-	case c.rawJSON && !json.Valid(jsonText(out[len(dst):], c.pg.class)):
+	case c.rawJSON && !json.Valid(JSONText(out[len(dst):], c.pg.Class)):
 		return dst, false, errors.New("the value is no JSON")
 	}
 	return out, false, nil
 }
 
-// jsonText returns the text in the binary form of a json or jsonb value.
-func jsonText(form []byte, class string) []byte {
+// JSONText returns the text in the binary form of a json or jsonb value.
+func JSONText(form []byte, class string) []byte {
 	if class == "jsonb" {
 		return bytes.TrimPrefix(form, []byte{1})
 	}
@@ -132,28 +136,28 @@ func (c *pgxCodec) encodeText(m *pgtype.Map, dst []byte, value reflect.Value) ([
 		}
 		value = value.Elem()
 	}
-	t, _ := m.TypeForOID(c.pg.oid)
-	parsed, err := t.Codec.DecodeValue(m, c.pg.oid, pgtype.TextFormatCode, []byte(value.String()))
+	t, _ := m.TypeForOID(c.pg.OID)
+	parsed, err := t.Codec.DecodeValue(m, c.pg.OID, pgtype.TextFormatCode, []byte(value.String()))
 	if err != nil {
 		return nil, err
 	}
-	return m.Encode(c.pg.oid, pgtype.BinaryFormatCode, parsed, dst)
+	return m.Encode(c.pg.OID, pgtype.BinaryFormatCode, parsed, dst)
 }
 
-func (c *pgxCodec) decode(m *pgtype.Map, src []byte, field any) error {
+func (c *pgxCodec) Decode(m *pgtype.Map, src []byte, field any) error {
 	src = append([]byte{}, src...) // a pgtype.BytesScanner may keep it
-	if err := m.Scan(c.pg.oid, pgtype.BinaryFormatCode, src, field); err != nil {
-		return fmt.Errorf("the %s value does not fit Go type %s", c.pg.class, reflect.TypeOf(field).Elem())
+	if err := m.Scan(c.pg.OID, pgtype.BinaryFormatCode, src, field); err != nil {
+		return fmt.Errorf("the %s value does not fit Go type %s", c.pg.Class, reflect.TypeOf(field).Elem())
 	}
 	return nil
 }
 
-func (c *pgxCodec) setNull(m *pgtype.Map, field any) error {
+func (c *pgxCodec) SetNull(m *pgtype.Map, field any) error {
 	switch reflect.TypeOf(field).Elem().Kind() {
 	case reflect.Pointer, reflect.Slice, reflect.Map, reflect.Interface:
 		return nil
 	}
-	if m.Scan(c.pg.oid, pgtype.BinaryFormatCode, nil, field) != nil {
+	if m.Scan(c.pg.OID, pgtype.BinaryFormatCode, nil, field) != nil {
 		return errNull
 	}
 	return nil
@@ -161,34 +165,34 @@ func (c *pgxCodec) setNull(m *pgtype.Map, field any) error {
 
 // quickCodec returns a codec for the common types that does without pgx's
 // planning and allocations, or nil. Its sealed form is the same.
-func quickCodec(t reflect.Type, pg pgType) codec {
+func quickCodec(t reflect.Type, pg Type) Codec {
 	base := t
 	if t.Kind() == reflect.Pointer {
 		base = t.Elem()
 	}
-	if base != timeType && customForm(base) && !isUUID(base) {
+	if base != timeType && CustomForm(base) && !IsUUID(base) {
 		return nil
 	}
 	switch {
-	case pg.class == "text" && base.Kind() == reflect.String:
+	case pg.Class == "text" && base.Kind() == reflect.String:
 		return quickFor(t, appendText, scanText)
-	case pg.class == "int8" && isInteger(base.Kind()):
+	case pg.Class == "int8" && IsInteger(base.Kind()):
 		return quickInteger(t, base.Kind())
-	case pg.class == "bool" && base.Kind() == reflect.Bool:
+	case pg.Class == "bool" && base.Kind() == reflect.Bool:
 		return quickFor(t, appendBool, scanBool)
-	case pg.class == "uuid" && isUUID(base):
+	case pg.Class == "uuid" && IsUUID(base):
 		return quickFor(t, appendUUID, scanUUID)
-	case pg.class == "bytea" && t.ConvertibleTo(bytesType) && t.Kind() == reflect.Slice:
+	case pg.Class == "bytea" && t.ConvertibleTo(bytesType) && t.Kind() == reflect.Slice:
 		return quickBytes{convert: converter[[]byte](t)}
-	case pg.class == "timestamptz" && base == timeType:
+	case pg.Class == "timestamptz" && base == timeType:
 		return quickFor(t, appendTimestamptz, scanTimestamptz)
-	case pg.class == "date" && base == timeType:
+	case pg.Class == "date" && base == timeType:
 		return quickFor(t, appendDate, scanDate)
 	}
 	return nil
 }
 
-func quickInteger(t reflect.Type, k reflect.Kind) codec {
+func quickInteger(t reflect.Type, k reflect.Kind) Codec {
 	switch k {
 	case reflect.Int:
 		return quickFor(t, appendInteger[int], scanInteger[int])
@@ -223,7 +227,7 @@ type quick[E any] struct {
 
 type pointer[E any] struct{ quick[E] }
 
-func quickFor[E any](t reflect.Type, app func([]byte, *E) ([]byte, error), scan func([]byte, *E) error) codec {
+func quickFor[E any](t reflect.Type, app func([]byte, *E) ([]byte, error), scan func([]byte, *E) error) Codec {
 	if t.Kind() == reflect.Pointer {
 		return pointer[E]{quick[E]{converter[*E](t), app, scan}}
 	}
@@ -255,16 +259,16 @@ func (c quick[E]) field(p any) *E {
 	return p.(*E)
 }
 
-func (c quick[E]) encode(_ *pgtype.Map, dst []byte, field any) ([]byte, bool, error) {
+func (c quick[E]) Encode(_ *pgtype.Map, dst []byte, field any) ([]byte, bool, error) {
 	out, err := c.append(dst, c.field(field))
 	return out, false, err
 }
 
-func (c quick[E]) decode(_ *pgtype.Map, src []byte, field any) error {
+func (c quick[E]) Decode(_ *pgtype.Map, src []byte, field any) error {
 	return c.scan(src, c.field(field))
 }
 
-func (c quick[E]) setNull(*pgtype.Map, any) error { return errNull }
+func (c quick[E]) SetNull(*pgtype.Map, any) error { return errNull }
 
 func (c pointer[E]) field(p any) **E {
 	if c.convert != nil {
@@ -273,7 +277,7 @@ func (c pointer[E]) field(p any) **E {
 	return p.(**E)
 }
 
-func (c pointer[E]) encode(_ *pgtype.Map, dst []byte, field any) ([]byte, bool, error) {
+func (c pointer[E]) Encode(_ *pgtype.Map, dst []byte, field any) ([]byte, bool, error) {
 	p := *c.field(field)
 	if p == nil {
 		return dst, true, nil
@@ -282,7 +286,7 @@ func (c pointer[E]) encode(_ *pgtype.Map, dst []byte, field any) ([]byte, bool, 
 	return out, false, err
 }
 
-func (c pointer[E]) decode(_ *pgtype.Map, src []byte, field any) error {
+func (c pointer[E]) Decode(_ *pgtype.Map, src []byte, field any) error {
 	v := new(E)
 	if err := c.scan(src, v); err != nil {
 		return err
@@ -296,7 +300,7 @@ func (c pointer[E]) decode(_ *pgtype.Map, src []byte, field any) error {
 	return nil
 }
 
-func (c pointer[E]) setNull(*pgtype.Map, any) error { return nil }
+func (c pointer[E]) SetNull(*pgtype.Map, any) error { return nil }
 
 // quickBytes is the codec of byte slices, whose nil is NULL.
 type quickBytes struct{ convert func(any) any }
@@ -308,17 +312,17 @@ func (c quickBytes) field(p any) *[]byte {
 	return p.(*[]byte)
 }
 
-func (c quickBytes) encode(_ *pgtype.Map, dst []byte, field any) ([]byte, bool, error) {
+func (c quickBytes) Encode(_ *pgtype.Map, dst []byte, field any) ([]byte, bool, error) {
 	v := *c.field(field)
 	return append(dst, v...), v == nil, nil
 }
 
-func (c quickBytes) decode(_ *pgtype.Map, src []byte, field any) error {
+func (c quickBytes) Decode(_ *pgtype.Map, src []byte, field any) error {
 	*c.field(field) = append(make([]byte, 0, len(src)), src...)
 	return nil
 }
 
-func (c quickBytes) setNull(*pgtype.Map, any) error { return nil }
+func (c quickBytes) SetNull(*pgtype.Map, any) error { return nil }
 
 var errText = errors.New("the value is no UTF-8 text without zero bytes")
 

@@ -1,4 +1,4 @@
-package pgxfield
+package pgsql
 
 import (
 	"errors"
@@ -17,20 +17,21 @@ var (
 // names could become one.
 const maxName = 63
 
-func checkIdentifier(name string) error {
+// CheckIdentifier refuses what is no name in PostgreSQL, or would be cut off.
+func CheckIdentifier(name string) error {
 	if name == "" || len(name) > maxName || !utf8.ValidString(name) || strings.IndexByte(name, 0) >= 0 {
 		return errIdentifier
 	}
 	return nil
 }
 
-// parseName parses the name of a table. A part that begins with a double quote is
+// ParseName parses the name of a table. A part that begins with a double quote is
 // quoted as in SQL; others are taken as they are.
-func parseName(s string) (name pgx.Identifier, err error) {
+func ParseName(s string) (name pgx.Identifier, err error) {
 	for {
 		var part string
 		if quoted, ok := strings.CutPrefix(s, `"`); ok {
-			if part, s, ok = cutQuoted(quoted); !ok {
+			if part, s, ok = CutQuoted(quoted); !ok {
 				return nil, errName
 			}
 		} else {
@@ -43,7 +44,7 @@ func parseName(s string) (name pgx.Identifier, err error) {
 		if part == "" || len(name) == 2 {
 			return nil, errName
 		}
-		if err := checkIdentifier(part); err != nil {
+		if err := CheckIdentifier(part); err != nil {
 			return nil, err
 		}
 		name = append(name, part)
@@ -57,9 +58,9 @@ func parseName(s string) (name pgx.Identifier, err error) {
 	}
 }
 
-// cutQuoted returns what stands before the closing quote, with doubled quotes
+// CutQuoted returns what stands before the closing quote, with doubled quotes
 // undone, and what follows it.
-func cutQuoted(s string) (name, rest string, ok bool) {
+func CutQuoted(s string) (name, rest string, ok bool) {
 	var b strings.Builder
 	for {
 		n := strings.IndexByte(s, '"')

@@ -1,4 +1,4 @@
-package pgxfield
+package pgsql
 
 import (
 	"strings"
@@ -18,15 +18,15 @@ func TestParseName(t *testing.T) {
 		{`"a.b"`, pgx.Identifier{"a.b"}}, {`s."a.b"`, pgx.Identifier{"s", "a.b"}}, {`"s.1".t`, pgx.Identifier{"s.1", "t"}}, {`"a""b"`, pgx.Identifier{`a"b`}}, {`""""`, pgx.Identifier{`"`}},
 		{`we"ird`, pgx.Identifier{`we"ird`}}, {`a;drop table b--`, pgx.Identifier{`a;drop table b--`}},
 	} {
-		got, err := parseName(c.name)
+		got, err := ParseName(c.name)
 		require.NoError(t, err, c.name)
 		require.Equal(t, c.want, got)
-		again, err := parseName(got.Sanitize())
+		again, err := ParseName(got.Sanitize())
 		require.NoError(t, err)
 		require.Equal(t, got, again, "what is written as SQL reads the same")
 	}
 	for _, bad := range []string{"", ".", "a.", ".a", "a.b.c", `"`, `"a`, `""`, `"a"b`, `"a".`, `"a"."b"."c"`, "a\x00", "a\xff", long + "x", `"` + long + `x"`} {
-		_, err := parseName(bad)
+		_, err := ParseName(bad)
 		require.Error(t, err, bad)
 	}
 }
@@ -36,11 +36,11 @@ func FuzzName(f *testing.F) {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, s string) {
-		name, err := parseName(s)
+		name, err := ParseName(s)
 		if err != nil {
 			return
 		}
-		again, err := parseName(name.Sanitize())
+		again, err := ParseName(name.Sanitize())
 		require.NoError(t, err)
 		require.Equal(t, name, again)
 	})

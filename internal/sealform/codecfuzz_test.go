@@ -1,4 +1,4 @@
-package pgxfield
+package sealform
 
 import (
 	"reflect"
@@ -34,23 +34,23 @@ func FuzzCodec(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, kind byte, data []byte) {
 		k := kinds[int(kind)%len(kinds)]
-		pg, err := typeNamed(k.typ)
+		pg, err := Named(k.typ)
 		require.NoError(t, err)
 		typ := reflect.TypeOf(k.value)
-		c, err := newCodec(typ, pg)
+		c, err := New(typ, pg)
 		require.NoError(t, err)
 		m := pgtype.NewMap()
 		first := reflect.New(typ)
-		if c.decode(m, data, first.Interface()) != nil {
+		if c.Decode(m, data, first.Interface()) != nil {
 			return
 		}
-		once, null, err := c.encode(m, nil, first.Interface())
+		once, null, err := c.Encode(m, nil, first.Interface())
 		if err != nil || null {
 			return // what PostgreSQL itself could not hold
 		}
 		second := reflect.New(typ)
-		require.NoError(t, c.decode(m, once, second.Interface()))
-		twice, _, err := c.encode(m, nil, second.Interface())
+		require.NoError(t, c.Decode(m, once, second.Interface()))
+		twice, _, err := c.Encode(m, nil, second.Interface())
 		require.NoError(t, err)
 		require.Equal(t, once, twice)
 	})

@@ -1,4 +1,4 @@
-package pgxfield
+package sealform
 
 import (
 	"errors"
@@ -23,7 +23,7 @@ type textForm interface {
 	scan(m *pgtype.Map, src []byte, v reflect.Value) error
 	// fits says why a column of a type of the catalogue does not take what append
 	// writes, or "".
-	fits(t *customType) string
+	fits(t *CatalogueType) string
 }
 
 // textCodec is the codec of custom types.
@@ -32,15 +32,15 @@ type textCodec struct {
 	form  textForm
 }
 
-func newTextCodec(t reflect.Type, pg pgType) (codec, error) {
-	form, err := newTextForm(t, strings.HasSuffix(pg.class, "[]"))
+func newTextCodec(t reflect.Type, pg Type) (Codec, error) {
+	form, err := newTextForm(t, strings.HasSuffix(pg.Class, "[]"))
 	if err != nil {
-		return nil, fmt.Errorf("values of Go type %s can not be stored as type %s: %w", t, pg.typeName(), err)
+		return nil, fmt.Errorf("values of Go type %s can not be stored as type %s: %w", t, pg.Name(), err)
 	}
-	return textCodec{pg.typeName(), form}, nil
+	return textCodec{pg.Name(), form}, nil
 }
 
-func (c textCodec) encode(m *pgtype.Map, dst []byte, field any) ([]byte, bool, error) {
+func (c textCodec) Encode(m *pgtype.Map, dst []byte, field any) ([]byte, bool, error) {
 	out, null, err := c.form.append(m, dst, reflect.ValueOf(field).Elem())
 	switch {
 	case errors.Is(err, errText):
@@ -51,7 +51,7 @@ func (c textCodec) encode(m *pgtype.Map, dst []byte, field any) ([]byte, bool, e
 	return out, null, nil
 }
 
-func (c textCodec) decode(m *pgtype.Map, src []byte, field any) error {
+func (c textCodec) Decode(m *pgtype.Map, src []byte, field any) error {
 	src = append([]byte{}, src...) // a pgtype.BytesScanner may keep it
 	to := reflect.ValueOf(field).Elem()
 	v := reflect.New(to.Type()).Elem()
@@ -62,12 +62,50 @@ func (c textCodec) decode(m *pgtype.Map, src []byte, field any) error {
 	return nil
 }
 
-func (c textCodec) setNull(m *pgtype.Map, field any) error {
+func (c textCodec) SetNull(m *pgtype.Map, field any) error {
 	if c.form.scan(m, nil, reflect.ValueOf(field).Elem()) != nil {
 		return errNull
 	}
 	return nil
 }
+
+// Misfit says why a column of a type of the catalogue does not take the sealed form
+// that the codec of a custom type writes, or "".
+func Misfit(c Codec, t *CatalogueType) string { return c.(textCodec).form.fits(t) }
+
+// CatalogueType is a type of the catalogue.
+type CatalogueType struct {
+	OID     uint32
+	Schema  string
+	Name    string
+	Kind    string // pg_type.typtype: b, c, d, e, m, r
+	BaseOID uint32 // of a domain, else 0
+	ElemOID uint32 // of an array, else 0
+	Record  uint32 // of a composite, its pg_class, else 0
+
+	Base       *CatalogueType // of a domain
+	Element    *CatalogueType // of an array
+	Attributes []Attribute
+}
+
+// Attribute is one of a composite.
+type Attribute struct {
+	Name string
+	Type *CatalogueType
+}
+
+// Under returns what is under domains.
+func (t *CatalogueType) Under() *CatalogueType {
+	for t.Base != nil {
+		t = t.Base
+	}
+	return t
+}
+
+const firstCustomOID = 16384
+
+// BuiltIn reports whether the type is one of PostgreSQL itself.
+func (t *CatalogueType) BuiltIn() bool { return t.OID < firstCustomOID }
 
 // newTextForm returns the form of Go type t; of arrays, t has to be a slice or a
 // string with the whole literal.
@@ -78,7 +116,7 @@ func newTextForm(t reflect.Type, array bool) (textForm, error) {
 	case t.Kind() == reflect.Pointer:
 		form, err := newTextForm(t.Elem(), array)
 		return pointerForm{form}, err
-	case customForm(t):
+	case CustomForm(t):
 		return leafForm{pgtype.TextOID, ""}, nil
 	case t.Kind() == reflect.String:
 		return stringForm{}, nil
@@ -88,12 +126,12 @@ func newTextForm(t reflect.Type, array bool) (textForm, error) {
 	case array:
 		return nil, errors.New("it is no slice")
 	}
-	if name := defaultType(t); name != "" && (name != "jsonb" || t == rawJSONType) {
-		pg, err := typeNamed(name)
-		if err != nil || strings.HasSuffix(pg.class, "[]") || pg.oid == 0 {
+	if name := Default(t); name != "" && (name != "jsonb" || t == rawJSONType) {
+		pg, err := Named(name)
+		if err != nil || strings.HasSuffix(pg.Class, "[]") || pg.OID == 0 {
 			return nil, errors.New("it is an array")
 		}
-		return leafForm{pg.oid, pg.class}, nil
+		return leafForm{pg.OID, pg.Class}, nil
 	}
 	if t.Kind() == reflect.Struct && !ownGetter(t) {
 		return newRecordForm(t)
@@ -118,7 +156,7 @@ func (stringForm) scan(_ *pgtype.Map, src []byte, v reflect.Value) error {
 	return nil
 }
 
-func (stringForm) fits(*customType) string { return "" }
+func (stringForm) fits(*CatalogueType) string { return "" }
 
 // leafForm is that of a built-in type.
 type leafForm struct {
@@ -146,12 +184,12 @@ func (f leafForm) scan(m *pgtype.Map, src []byte, v reflect.Value) error {
 	return m.Scan(f.oid, pgtype.TextFormatCode, src, v.Addr().Interface())
 }
 
-func (f leafForm) fits(t *customType) string {
-	base := t.base()
+func (f leafForm) fits(t *CatalogueType) string {
+	base := t.Under()
 	switch {
-	case f.class == "" || classOf(base.Name) == f.class:
+	case f.class == "" || ClassOf(base.Name) == f.class:
 		return ""
-	case base.builtIn():
+	case base.BuiltIn():
 		return fmt.Sprintf("values of it are kept as %s, and it is made of %s", f.class, base.Name)
 	}
 	return fmt.Sprintf("values of it are kept as %s, and it is a type of its own", f.class)
@@ -179,7 +217,7 @@ func (f pointerForm) scan(m *pgtype.Map, src []byte, v reflect.Value) error {
 	return nil
 }
 
-func (f pointerForm) fits(t *customType) string { return f.elem.fits(t) }
+func (f pointerForm) fits(t *CatalogueType) string { return f.elem.fits(t) }
 
 // arrayForm is that of slices, whose nil is NULL.
 type arrayForm struct{ elem textForm }
@@ -237,7 +275,7 @@ func (f arrayForm) scan(m *pgtype.Map, src []byte, v reflect.Value) error {
 	return nil
 }
 
-func (f arrayForm) fits(t *customType) string {
+func (f arrayForm) fits(t *CatalogueType) string {
 	if t.Element == nil {
 		return "a slice is kept as an array, and it is none"
 	}
@@ -306,7 +344,7 @@ func (f recordForm) scan(m *pgtype.Map, src []byte, v reflect.Value) error {
 		return err
 	}
 	if len(texts) != len(f.forms) {
-		return errForm
+		return ErrForm
 	}
 	for i, form := range f.forms {
 		if err := form.scan(m, texts[i], v.Field(f.fields[i])); err != nil {
@@ -316,8 +354,8 @@ func (f recordForm) scan(m *pgtype.Map, src []byte, v reflect.Value) error {
 	return nil
 }
 
-func (f recordForm) fits(t *customType) string {
-	base := t.base()
+func (f recordForm) fits(t *CatalogueType) string {
+	base := t.Under()
 	if base.Kind != "c" {
 		return fmt.Sprintf("struct %s is kept as a composite, and it is none", f.typ)
 	}
@@ -338,7 +376,7 @@ func (f recordForm) fits(t *customType) string {
 func parseRecord(src []byte) (fields [][]byte, err error) {
 	s := strings.Trim(string(src), " \t\n\r\v\f")
 	if len(s) < 2 || s[0] != '(' {
-		return nil, errForm
+		return nil, ErrForm
 	}
 	var field []byte // nil as long as nothing was read
 	quoted := false
@@ -346,7 +384,7 @@ func parseRecord(src []byte) (fields [][]byte, err error) {
 		switch c := s[i]; {
 		case c == '\\':
 			if i++; i == len(s) {
-				return nil, errForm
+				return nil, ErrForm
 			}
 			field = append(field, s[i])
 		case c == '"' && quoted && i+1 < len(s) && s[i+1] == '"':
@@ -359,18 +397,18 @@ func parseRecord(src []byte) (fields [][]byte, err error) {
 		case quoted || c != ',' && c != ')' && c != '(':
 			field = append(field, c)
 		case c == '(':
-			return nil, errForm
+			return nil, ErrForm
 		default:
 			fields, field = append(fields, field), nil
 			if c == ')' {
 				if i != len(s)-1 {
-					return nil, errForm
+					return nil, ErrForm
 				}
 				return fields, nil
 			}
 		}
 	}
-	return nil, errForm
+	return nil, ErrForm
 }
 
 func needsQuotes(text []byte, special string) bool {

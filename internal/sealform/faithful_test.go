@@ -1,4 +1,4 @@
-package pgxfield
+package sealform
 
 import (
 	"reflect"
@@ -25,22 +25,22 @@ func TestDecodeKeepsNothing(t *testing.T) {
 	} {
 		out, value, c2 := sealedForm(t, c.typ, c.value)
 		back := reflect.New(value.Type())
-		require.NoError(t, c2.decode(pgtype.NewMap(), out, back.Interface()))
+		require.NoError(t, c2.Decode(pgtype.NewMap(), out, back.Interface()))
 		clear(out)
 		require.Equal(t, c.value, back.Elem().Interface(), "%s %T", c.typ, c.value)
 	}
 }
 
 // sealedForm returns the form of a value, and its codec.
-func sealedForm(t *testing.T, typ string, v any) ([]byte, reflect.Value, codec) {
+func sealedForm(t *testing.T, typ string, v any) ([]byte, reflect.Value, Codec) {
 	t.Helper()
-	pg, err := typeNamed(typ)
+	pg, err := Named(typ)
 	require.NoError(t, err)
-	c, err := newCodec(reflect.TypeOf(v), pg)
+	c, err := New(reflect.TypeOf(v), pg)
 	require.NoError(t, err, "%s %T", typ, v)
 	field := reflect.New(reflect.TypeOf(v))
 	field.Elem().Set(reflect.ValueOf(v))
-	out, null, err := c.encode(pgtype.NewMap(), nil, field.Interface())
+	out, null, err := c.Encode(pgtype.NewMap(), nil, field.Interface())
 	require.NoError(t, err, "%s %T", typ, v)
 	require.False(t, null)
 	return out, field.Elem(), c

@@ -1,4 +1,4 @@
-package pgxfield
+package sealform
 
 import (
 	"encoding/binary"
@@ -9,8 +9,8 @@ import (
 // This file holds PostgreSQL's binary forms of the common fixed-size types.
 
 var (
-	errForm  = errors.New("the sealed bytes are no value of the column's type")
-	errRange = errors.New("the value is out of range")
+	ErrForm  = errors.New("the sealed bytes are no value of the column's type")
+	ErrRange = errors.New("the value is out of range")
 )
 
 type integer interface {
@@ -20,18 +20,18 @@ type integer interface {
 func appendInteger[E integer](dst []byte, v *E) ([]byte, error) {
 	n := int64(*v)
 	if (n < 0) != (*v < 0) {
-		return dst, errRange
+		return dst, ErrRange
 	}
 	return binary.BigEndian.AppendUint64(dst, uint64(n)), nil
 }
 
 func scanInteger[E integer](src []byte, v *E) error {
 	if len(src) != 8 {
-		return errForm
+		return ErrForm
 	}
 	n := int64(binary.BigEndian.Uint64(src))
 	if e := E(n); int64(e) != n || (e < 0) != (n < 0) {
-		return errRange
+		return ErrRange
 	}
 	*v = E(n)
 	return nil
@@ -46,7 +46,7 @@ func appendBool(dst []byte, v *bool) ([]byte, error) {
 
 func scanBool(src []byte, v *bool) error {
 	if len(src) != 1 || src[0] > 1 {
-		return errForm
+		return ErrForm
 	}
 	*v = src[0] == 1
 	return nil
@@ -56,7 +56,7 @@ func appendUUID(dst []byte, v *[16]byte) ([]byte, error) { return append(dst, v[
 
 func scanUUID(src []byte, v *[16]byte) error {
 	if len(src) != len(v) {
-		return errForm
+		return ErrForm
 	}
 	copy(v[:], src)
 	return nil
@@ -73,7 +73,7 @@ const daySeconds = 24 * 60 * 60
 
 func appendTimestamptz(dst []byte, v *time.Time) ([]byte, error) {
 	if v.Before(minTime) || !v.Before(maxTime) {
-		return dst, errRange
+		return dst, ErrRange
 	}
 	micros := (v.Unix()-epoch.Unix())*1_000_000 + int64(v.Nanosecond())/1_000
 	return binary.BigEndian.AppendUint64(dst, uint64(micros)), nil
@@ -81,12 +81,12 @@ func appendTimestamptz(dst []byte, v *time.Time) ([]byte, error) {
 
 func scanTimestamptz(src []byte, v *time.Time) error {
 	if len(src) != 8 {
-		return errForm
+		return ErrForm
 	}
 	micros := int64(binary.BigEndian.Uint64(src))
 	t := time.Unix(epoch.Unix()+micros/1_000_000, micros%1_000_000*1_000)
 	if t.Before(minTime) || !t.Before(maxTime) { // infinity among others
-		return errRange
+		return ErrRange
 	}
 	*v = t
 	return nil
@@ -94,7 +94,7 @@ func scanTimestamptz(src []byte, v *time.Time) error {
 
 func appendDate(dst []byte, v *time.Time) ([]byte, error) {
 	if v.Before(minTime) || !v.Before(maxTime) {
-		return dst, errRange
+		return dst, ErrRange
 	}
 	year, month, day := v.Date()
 	seconds := time.Date(year, month, day, 0, 0, 0, 0, time.UTC).Unix() - epoch.Unix()
@@ -103,12 +103,12 @@ func appendDate(dst []byte, v *time.Time) ([]byte, error) {
 
 func scanDate(src []byte, v *time.Time) error {
 	if len(src) != 4 {
-		return errForm
+		return ErrForm
 	}
 	days := int32(binary.BigEndian.Uint32(src))
 	t := epoch.AddDate(0, 0, int(days))
 	if t.Before(minTime) || !t.Before(maxTime) {
-		return errRange
+		return ErrRange
 	}
 	*v = t
 	return nil

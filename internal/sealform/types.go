@@ -1,4 +1,4 @@
-package pgxfield
+package sealform
 
 import (
 	"database/sql"
@@ -11,20 +11,22 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgtype"
+
+	"github.com/sealfield/sealfield/internal/pgsql"
 )
 
-// pgType is what a sealed column's values are.
-type pgType struct {
-	class string // the name that stands in the key's derivation
-	oid   uint32 // the type whose binary form is sealed, or would be for text, bytea and int8; 0 for custom types
+// Type is what a sealed column's values are.
+type Type struct {
+	Class string // the name that stands in the key's derivation
+	OID   uint32 // the type whose binary form is sealed, or would be for text, bytea and int8; 0 for custom types
 
-	// custom names a type that PostgreSQL has not built in, or its element if
+	// Custom names a type that PostgreSQL has not built in, or its element if
 	// the class is one of arrays.
-	custom pgx.Identifier
+	Custom pgx.Identifier
 }
 
-// typeName is the name for errors.
-func (t pgType) typeName() string { return strings.TrimPrefix(t.class, customClass) }
+// Name is the name for errors.
+func (t Type) Name() string { return strings.TrimPrefix(t.Class, customClass) }
 
 // customClass begins the class of custom types, whose names could otherwise be
 // those of built-in ones.
@@ -37,13 +39,17 @@ var classes = map[string]string{
 	"varchar": "text", "bpchar": "text", "name": "text",
 }
 
-// classOf returns the class of a type in pg_type that is no array.
-func classOf(name string) string {
+// ClassOf returns the class of a type in pg_type that is no array.
+func ClassOf(name string) string {
 	if c, ok := classes[name]; ok {
 		return c
 	}
 	return name
 }
+
+// Comparable reports whether equal values of a class that is none of arrays have
+// equal sealed forms.
+func Comparable(class string) bool { return !noIndex[class] }
 
 // noIndex are the classes in which equal values can have different bytes, so
 // that a search could miss some: 1.0 and 1.00, +0 and -0, 24 hours and a day, and
@@ -72,10 +78,10 @@ var unknownToPgx = map[string]bool{
 	"regoper": true, "regoperator": true, "regproc": true, "regprocedure": true, "regrole": true, "regtype": true, "timetz": true, "tsquery": true, "txid_snapshot": true,
 }
 
-// typeNamed resolves a pg_type name; int4[] and _int4 are the same array type. A
+// Named resolves a pg_type name; int4[] and _int4 are the same array type. A
 // name that is no built-in one, or stands in a schema, is that of a custom type,
 // which Verify resolves.
-func typeNamed(name string) (pgType, error) {
+func Named(name string) (Type, error) {
 	element, isArray := strings.CutSuffix(name, "[]")
 	if !isArray {
 		element, isArray = strings.CutPrefix(name, "_")
@@ -87,25 +93,25 @@ func typeNamed(name string) (pgType, error) {
 	}
 	switch other, isSpelling := spellings[element]; {
 	case isSpelling:
-		return pgType{}, fmt.Errorf("type=%s is no name in pg_type: it is %s there", name, other)
+		return Type{}, fmt.Errorf("type=%s is no name in pg_type: it is %s there", name, other)
 	case unknownToPgx[element] || pseudoTypes[element]:
-		return pgType{}, fmt.Errorf("type=%s is built in, but pgx has no form of it that could be sealed", name)
+		return Type{}, fmt.Errorf("type=%s is built in, but pgx has no form of it that could be sealed", name)
 	case strings.ContainsAny(element, "()[]%"):
-		return pgType{}, fmt.Errorf("type=%s is no name in pg_type: it has no modifiers, and arrays one []", name)
+		return Type{}, fmt.Errorf("type=%s is no name in pg_type: it has no modifiers, and arrays one []", name)
 	}
-	class := classOf(element)
+	class := ClassOf(element)
 	catalogue := class
 	if isArray {
 		catalogue = "_" + class
 	}
 	if t, ok := pgtype.NewMap().TypeForName(catalogue); ok && !strings.HasPrefix(element, "_") {
-		return pgType{class: class + array, oid: t.OID}, nil
+		return Type{Class: class + array, OID: t.OID}, nil
 	}
-	custom, err := parseName(element)
+	custom, err := pgsql.ParseName(element)
 	if err != nil {
-		return pgType{}, fmt.Errorf("type=%s: %w", name, err)
+		return Type{}, fmt.Errorf("type=%s: %w", name, err)
 	}
-	return pgType{class: customClass + custom[len(custom)-1] + array, custom: custom}, nil
+	return Type{Class: customClass + custom[len(custom)-1] + array, Custom: custom}, nil
 }
 
 var (
@@ -119,31 +125,31 @@ var (
 	scannerType   = reflect.TypeFor[sql.Scanner]()
 )
 
-// defaultType names the PostgreSQL type that t has without type=, or "".
-func defaultType(t reflect.Type) string {
+// Default names the PostgreSQL type that t has without type=, or "".
+func Default(t reflect.Type) string {
 	switch {
 	case t.Kind() == reflect.Pointer:
-		return defaultType(t.Elem())
+		return Default(t.Elem())
 	case t == rawJSONType:
 		return "jsonb"
 	case t.ConvertibleTo(timeType):
 		return "timestamptz"
 	case t == durationType:
 		return "interval"
-	case isUUID(t):
+	case IsUUID(t):
 		return "uuid"
-	case customForm(t) || ownGetter(t):
+	case CustomForm(t) || ownGetter(t):
 		return registeredType(t)
 	case t.Kind() == reflect.Slice && t.Elem().Kind() != reflect.Uint8:
-		if name := registeredType(t); name != "" && !isInteger(t.Elem().Kind()) && t.Elem() != rawJSONType {
+		if name := registeredType(t); name != "" && !IsInteger(t.Elem().Kind()) && t.Elem() != rawJSONType {
 			return name
 		}
-		element := defaultType(t.Elem())
+		element := Default(t.Elem())
 		if element == "" || strings.HasSuffix(element, "[]") {
 			return element
 		}
 		return element + "[]"
-	case isInteger(t.Kind()):
+	case IsInteger(t.Kind()):
 		return "int8"
 	}
 	if name := registeredType(t); name != "" {
@@ -195,8 +201,8 @@ func registeredType(t reflect.Type) string {
 	return found.Name
 }
 
-// customForm reports whether t says itself how it is stored.
-func customForm(t reflect.Type) bool {
+// CustomForm reports whether t says itself how it is stored.
+func CustomForm(t reflect.Type) bool {
 	p := reflect.PointerTo(t)
 	return p.Implements(valuerType) || p.Implements(scannerType)
 }
@@ -214,14 +220,16 @@ func ownGetter(t reflect.Type) bool {
 	return false
 }
 
-func isInteger(k reflect.Kind) bool {
+// IsInteger reports whether values of the kind are integers.
+func IsInteger(k reflect.Kind) bool {
 	return k >= reflect.Int && k <= reflect.Uint64
 }
 
-// isUUID reports whether t is 16 bytes: pgx reads and writes every such type as
+// IsUUID reports whether t is 16 bytes: pgx reads and writes every such type as
 // a uuid.
-func isUUID(t reflect.Type) bool {
+func IsUUID(t reflect.Type) bool {
 	return t.Kind() == reflect.Array && t.ConvertibleTo(uuidType)
 }
 
-func isArrayClass(class string) bool { return strings.HasSuffix(class, "[]") }
+// IsArray reports whether the values are arrays.
+func (t Type) IsArray() bool { return strings.HasSuffix(t.Class, "[]") }

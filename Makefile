@@ -13,6 +13,9 @@ LIGHT   := $(filter-out $(addprefix $(CURDIR)/,$(HEAVY)),$(MODULES))
 
 WITHPG := bin/withpg
 
+# Tests that restore a schema with pg_dump, which comes with no package of PostgreSQL 18.
+NEEDDUMP := ^(TestHiddenText|TestNotValid|TestSequences|TestKillTarget|TestManifestOfAnother|TestPadded|TestSealedSource|TestRestore|TestTarget|TestHostileNames|TestTargetInUse|TestSubset|TestLeaks|TestTampered|TestComposed)$$
+
 .PHONY: help test test-pgnew large demo bench fuzz lint tidy check-tidy check-work check-mod check-user verify cc
 .PHONY: $(WITHPG)
 
@@ -29,8 +32,8 @@ test: cc $(WITHPG) ## test every module under the race detector, with a throw-aw
 	$(if $(HEAVY),echo "== not run (see make test-NAME): $(HEAVY)";) true'
 
 test-pgnew: $(WITHPG) ## test what speaks to PostgreSQL on version 18, which npm fetches
-	@echo "== go test of ./adapters/..., ./mask on the newest PostgreSQL"
-	@$(WITHPG) -pgbouncer -newer -- sh -ec 'go test -count=1 -timeout 10m ./adapters/... ./mask; cd adapters/pgxmask && go test -count=1 -timeout 10m ./...'
+	@echo "== go test of ./adapters/..., ./mask on the newest PostgreSQL, without what needs its pg_dump: $(NEEDDUMP)"
+	@$(WITHPG) -pgbouncer -newer -- sh -ec 'go test -count=1 -timeout 10m ./adapters/... ./mask; cd adapters/pgxmask && go test -count=1 -timeout 10m -skip "$(NEEDDUMP)" ./...'
 
 test-%: cc $(WITHPG) ## test one module, by the last part of its folder
 	@dir=$$(go list -m -f '{{.Dir}}' | grep '/$*$$') || { echo "no module of the workspace is named $*" >&2; exit 1; }; \
@@ -38,7 +41,7 @@ test-%: cc $(WITHPG) ## test one module, by the last part of its folder
 	$(WITHPG) -- sh -c "cd '$$dir' && go test $(TESTFLAGS) ./..."
 
 large: $(WITHPG) ## what the race detector makes smaller, at full size: plans over 200,000 rows, a million masked values
-	@$(WITHPG) -- go test -count=1 -run '^(TestVaultPlans|TestDistinct)' ./adapters/pgxstore ./mask
+	@$(WITHPG) -- go test -count=1 -run '^(TestPlans|TestVaultPlans|TestDistinct)' ./adapters/pgxfield ./adapters/pgxstore ./mask
 	@$(WITHPG) -- go test -count=1 -v -run '^TestMemory$$' ./adapters/pgxmask
 
 demo: $(WITHPG) ## run examples/quickstart, in DATABASE_URL or a throw-away PostgreSQL

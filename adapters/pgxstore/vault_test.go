@@ -6,6 +6,7 @@ import (
 	"slices"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/stretchr/testify/assert"
@@ -73,14 +74,19 @@ func intact(t *testing.T, conn *pgx.Conn) {
 	t.Helper()
 	execSQL(t, conn, `analyze sealfield.vault_tokens; analyze sealfield.vault_tags`) // or the joins below take a minute
 	for what, sql := range map[string]string{
-		"tags without a token":   `select count(*) from sealfield.vault_tags g where not exists (select from sealfield.vault_tokens t where (t.keyring, t.hash) = (g.keyring, g.hash) and t.ended is null)`,
-		"tokens without a tag":   `select count(*) from sealfield.vault_tokens t where vault = 'convergent' and ended is null and expires_at is null and not exists (select from sealfield.vault_tags g where (t.keyring, t.hash) = (g.keyring, g.hash))`,
-		"transactions left open": `select count(*) from pg_stat_activity where datname = current_database() and pid <> pg_backend_pid() and state like 'idle in transaction%'`,
+		"tags without a token": `select count(*) from sealfield.vault_tags g where not exists (select from sealfield.vault_tokens t where (t.keyring, t.hash) = (g.keyring, g.hash) and t.ended is null)`,
+		"tokens without a tag": `select count(*) from sealfield.vault_tokens t where vault = 'convergent' and ended is null and expires_at is null and not exists (select from sealfield.vault_tags g where (t.keyring, t.hash) = (g.keyring, g.hash))`,
 	} {
 		var n int
 		require.NoError(t, conn.QueryRow(t.Context(), sql).Scan(&n))
 		require.Zero(t, n, what)
 	}
+	// A connection that was cut is noticed by its server process a moment later.
+	require.Eventually(t, func() bool {
+		var n int
+		err := conn.QueryRow(t.Context(), `select count(*) from pg_stat_activity where datname = current_database() and pid <> pg_backend_pid() and state like 'idle in transaction%'`).Scan(&n)
+		return err == nil && n == 0
+	}, time.Minute, 10*time.Millisecond, "transactions left open")
 }
 
 func newVault(t testing.TB, kr *keyring.Keyring, store token.VaultStore, cfg token.VaultConfig) *token.Vault {

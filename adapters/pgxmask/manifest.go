@@ -44,10 +44,13 @@ type tableHeader struct {
 
 // snapshot is the state of the database that the chunks after it have.
 type snapshot struct {
-	ID   string    `json:"id"`
-	Xmin uint64    `json:"xmin"` // transactions before it had ended
-	LSN  string    `json:"lsn,omitempty"`
-	Time time.Time `json:"time"`
+	ID string `json:"id"`
+	// Cluster is the system identifier and the timeline: elsewhere, also in a restored
+	// backup or a standby that was promoted, transactions have numbers of their own.
+	Cluster string    `json:"cluster"`
+	Xmin    uint64    `json:"xmin"` // transactions before it had ended
+	LSN     string    `json:"lsn,omitempty"`
+	Time    time.Time `json:"time"`
 	// Kept is how many chunks of former snapshots were found unchanged, so that
 	// they are of this one too.
 	Kept int `json:"kept,omitempty"`

@@ -98,6 +98,27 @@ func TestResumeChanged(t *testing.T) {
 	}
 }
 
+// TestResumeElsewhere goes on from a source with the same tables that is another
+// cluster, where the numbers of transactions say nothing.
+func TestResumeElsewhere(t *testing.T) {
+	small(t)
+	conn, p := newCustomers(t, 2500)
+	config := RunConfig{Source: conn.Config(), Dir: t.TempDir(), Workers: 1}
+	_, err := p.Run(t.Context(), config)
+	require.NoError(t, err)
+	interrupt(t, config.Dir, 4)
+	name := filepath.Join(config.Dir, manifestName)
+	data, err := os.ReadFile(name)
+	require.NoError(t, err)
+	var cluster string
+	require.NoError(t, conn.QueryRow(t.Context(), "select system_identifier || '/' || left(pg_walfile_name(pg_current_wal_lsn()), 8) from pg_control_system()").Scan(&cluster))
+	require.Contains(t, string(data), `"`+cluster+`"`)
+	require.NoError(t, os.WriteFile(name, bytes.ReplaceAll(data, []byte(cluster), []byte("1/00000001")), 0o600))
+	r, err := p.Resume(t.Context(), config)
+	require.NoError(t, err)
+	require.Zero(t, r.Kept)
+}
+
 // TestResumeRefuses has what Resume can not go on with.
 func TestResumeRefuses(t *testing.T) {
 	small(t)

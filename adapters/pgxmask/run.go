@@ -184,8 +184,10 @@ func (j *job) export(ctx context.Context) error {
 	j.snapshot = &snapshot{}
 	err := j.holder.QueryRow(ctx, `
 		select pg_export_snapshot(), pg_snapshot_xmin(pg_current_snapshot())::text::bigint,
-			case when pg_is_in_recovery() then pg_last_wal_replay_lsn() else pg_current_wal_lsn() end::text, now()`).
-		Scan(&j.snapshot.ID, &j.snapshot.Xmin, &j.snapshot.LSN, &j.snapshot.Time)
+			case when pg_is_in_recovery() then pg_last_wal_replay_lsn() else pg_current_wal_lsn() end::text, now(),
+			(select system_identifier from pg_control_system()) || '/' || case when pg_is_in_recovery()
+				then (select timeline_id from pg_control_checkpoint())::text else left(pg_walfile_name(pg_current_wal_lsn()), 8) end`).
+		Scan(&j.snapshot.ID, &j.snapshot.Xmin, &j.snapshot.LSN, &j.snapshot.Time, &j.snapshot.Cluster)
 	if err != nil {
 		return failed("export the snapshot", err)
 	}

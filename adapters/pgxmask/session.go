@@ -70,9 +70,13 @@ func begin(ctx context.Context, conn *pgx.Conn, snapshot string) error {
 	for _, s := range settings {
 		sql += "set local " + s[0] + " = " + literal(s[1]) + ";"
 	}
-	_, err := conn.PgConn().Exec(ctx, sql).ReadAll()
+	_, err := conn.PgConn().Exec(ctx, sql+noTransactionTimeout).ReadAll()
 	return err
 }
+
+// noTransactionTimeout is for the session. PostgreSQL has had the setting since version
+// 17, and heeds a change within a transaction.
+const noTransactionTimeout = "select pg_catalog.set_config('transaction_timeout', '0', false) where pg_catalog.current_setting('transaction_timeout', true) is not null"
 
 // literal quotes a text in SQL, where standard_conforming_strings is on.
 func literal(s string) string { return "'" + strings.ReplaceAll(s, "'", "''") + "'" }

@@ -9,6 +9,26 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
+// TestTransactionTimeout has a server that ends long transactions, which an export is.
+func TestTransactionTimeout(t *testing.T) {
+	conn, p := newCustomers(t, 10)
+	var known bool
+	require.NoError(t, conn.QueryRow(t.Context(), "select current_setting('transaction_timeout', true) is not null").Scan(&known))
+	config := RunConfig{Source: conn.Config()}
+	if config.Source.RuntimeParams = map[string]string{}; known {
+		config.Source.RuntimeParams["transaction_timeout"] = "100ms"
+	}
+	session, err := dial(t.Context(), config.Source)
+	require.NoError(t, err)
+	defer disconnect(session)
+	require.NoError(t, begin(t.Context(), session, ""))
+	_, err = session.Exec(t.Context(), "select pg_sleep(0.3)")
+	require.NoError(t, err)
+	config.Dir = t.TempDir()
+	_, err = p.Run(t.Context(), config)
+	require.NoError(t, err)
+}
+
 // TestEnvironment has pg_dump go where the program goes, and not with less security.
 func TestEnvironment(t *testing.T) {
 	for _, name := range []string{"PGSSLMODE", "PGSERVICE", "PGHOSTADDR", "PGHOST"} {

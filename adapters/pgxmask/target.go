@@ -146,7 +146,7 @@ func (t *target) worker(ctx context.Context) (sinkWorker, error) {
 	}
 	// Tables that were there may have foreign keys and triggers, which are not for
 	// rows that come in any order.
-	settings := "set client_encoding = 'UTF8'; set datestyle = 'ISO, YMD'; set timezone = 'UTC'; set statement_timeout = 0"
+	settings := "set client_encoding = 'UTF8'; set datestyle = 'ISO, YMD'; set timezone = 'UTC'; set statement_timeout = 0; " + noTransactionTimeout
 	if !t.made {
 		settings += "; set session_replication_role = replica"
 	}

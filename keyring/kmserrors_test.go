@@ -14,6 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/sealfield/sealfield/crypto"
+	"github.com/sealfield/sealfield/internal/leaktest"
 	"github.com/sealfield/sealfield/keyring"
 	"github.com/sealfield/sealfield/keyring/keyringtest"
 	"github.com/sealfield/sealfield/token"
@@ -136,7 +137,7 @@ func TestKMSErrorsNameEverything(t *testing.T) {
 			texts["health"] = fmt.Sprintf("%+v %+v", stale.Health(), mover.Health())
 			for name, text := range texts {
 				for _, secret := range secrets {
-					for _, form := range forms(secret) {
+					for _, form := range leaktest.Forms(secret) {
 						require.NotContains(t, text, form, "%s, %s", fault, name)
 					}
 				}

@@ -8,135 +8,24 @@ import (
 	"crypto/hkdf"
 	"crypto/sha256"
 	"encoding/base64"
-	"encoding/gob"
-	"encoding/hex"
-	"encoding/json"
-	"encoding/xml"
 	"errors"
 	"fmt"
-	"log/slog"
 	"os"
 	"path/filepath"
-	"reflect"
 	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
 
-	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/sealfield/sealfield/crypto"
+	"github.com/sealfield/sealfield/internal/leaktest"
 	"github.com/sealfield/sealfield/internal/pae"
 	"github.com/sealfield/sealfield/keyring"
 	"github.com/sealfield/sealfield/keyring/localkms"
 	"github.com/sealfield/sealfield/token"
 )
-
-// forms are the spellings in which some bytes of a secret could show up.
-func forms(secret []byte) []string {
-	var all []string
-	for i := 0; i+12 <= len(secret); i++ {
-		all = append(all, base64.StdEncoding.EncodeToString(secret[i:i+12]), base64.URLEncoding.EncodeToString(secret[i:i+12]))
-	}
-	for i := 0; i+6 <= len(secret); i++ {
-		part := secret[i : i+6]
-		list := strings.Trim(fmt.Sprint(part), "[]")
-		all = append(all, string(part), hex.EncodeToString(part), strings.ToUpper(hex.EncodeToString(part)), fmt.Sprintf("% x", part),
-			list, strings.ReplaceAll(list, " ", ", "), strings.ReplaceAll(list, " ", ","), strings.Trim(fmt.Sprintf("%#v", part), "[]byte{}"))
-	}
-	return all
-}
-
-// printers are the ways in which a value can end up in a log. Each is given what
-// it can show of v.
-var printers = map[string]func(v any) string{
-	"fmt": func(v any) string {
-		var s strings.Builder
-		for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%x", "%X", "% x", "%q", "%d", "%o", "%b", "%c", "%T", "%p"} {
-			fmt.Fprintf(&s, verb+"\n", v)
-			fmt.Fprintf(&s, verb+"\n", []any{v, &v, map[string]any{"k": v}, struct{ X any }{v}})
-		}
-		return s.String()
-	},
-	"slog": func(v any) string {
-		var b bytes.Buffer
-		for _, h := range []slog.Handler{slog.NewTextHandler(&b, nil), slog.NewJSONHandler(&b, nil)} {
-			slog.New(h).Error("m", "v", v, slog.Group("g", "v", []any{v}))
-		}
-		return b.String()
-	},
-	"json": func(v any) string {
-		b, err := json.Marshal(map[string]any{"v": v})
-		return string(b) + fmt.Sprint(err)
-	},
-	"xml": func(v any) string {
-		b, err := xml.Marshal(v)
-		return string(b) + fmt.Sprint(err)
-	},
-	"gob": func(v any) string {
-		var b bytes.Buffer
-		err := gob.NewEncoder(&b).Encode(v)
-		return b.String() + fmt.Sprint(err)
-	},
-	"testify": func(v any) string {
-		var t failed
-		assert.Equal(&t, reflect.New(reflect.TypeOf(v)).Elem().Interface(), v)
-		assert.Nil(&t, v)
-		return t.String()
-	},
-	"deep": func(v any) string {
-		var s strings.Builder
-		walk(&s, reflect.ValueOf(v), map[uintptr]bool{})
-		return s.String()
-	},
-}
-
-type failed struct{ strings.Builder }
-
-func (t *failed) Errorf(format string, args ...any) { fmt.Fprintf(t, format, args...) }
-
-// walk writes every byte and string that reflection reaches from v, through
-// unexported fields too.
-func walk(s *strings.Builder, v reflect.Value, seen map[uintptr]bool) {
-	switch v.Kind() {
-	case reflect.Pointer:
-		if v.IsNil() || seen[v.Pointer()] {
-			return
-		}
-		seen[v.Pointer()] = true
-		walk(s, v.Elem(), seen)
-	case reflect.Interface:
-		if !v.IsNil() {
-			walk(s, v.Elem(), seen)
-		}
-	case reflect.Struct:
-		for i := range v.NumField() {
-			walk(s, v.Field(i), seen)
-		}
-	case reflect.Map:
-		for it := v.MapRange(); it.Next(); {
-			walk(s, it.Key(), seen)
-			walk(s, it.Value(), seen)
-		}
-	case reflect.Slice, reflect.Array:
-		if v.Type().Elem().Kind() == reflect.Uint8 {
-			for i := range v.Len() {
-				s.WriteByte(byte(v.Index(i).Uint()))
-			}
-			s.WriteByte('\n')
-			return
-		}
-		for i := range v.Len() {
-			walk(s, v.Index(i), seen)
-		}
-	case reflect.String:
-		s.WriteString(v.String())
-		s.WriteByte('\n')
-	case reflect.Uint32: // a key schedule
-		fmt.Fprintf(s, "%c%c%c%c", byte(v.Uint()>>24), byte(v.Uint()>>16), byte(v.Uint()>>8), byte(v.Uint()))
-	}
-}
 
 // TestNothingIsPrinted prints everything that holds a key in every way, and
 // looks for the bytes of the KEK, a root key, a DEK and a field key.
@@ -213,37 +102,7 @@ func TestNothingIsPrinted(t *testing.T) {
 		require.Contains(t, f.log.String(), "level=ERROR")
 
 		synctest.Wait()
-		found := func(text string) (what string) {
-			for name, secret := range secrets {
-				for _, form := range forms(secret) {
-					if strings.Contains(text, form) {
-						return name
-					}
-				}
-			}
-			return ""
-		}
-		printed := 0
-		for name, v := range values {
-			for how, printer := range printers {
-				text := printer(v)
-				require.Empty(t, found(text), "%s shows it of %s", how, name)
-				printed += len(text)
-			}
-		}
-		// The control: each finds what is held carelessly.
-		for how, printer := range printers {
-			for name, secret := range secrets {
-				careless := struct {
-					XMLName struct{} `xml:"x"`
-					X       []byte
-					H       string // xml replaces what is no text in X
-					y       *struct{ z []byte }
-				}{X: secret, H: hex.EncodeToString(secret), y: &struct{ z []byte }{secret}}
-				require.NotEmpty(t, found(printer(careless)), "the control of %s fails for %s", how, name)
-			}
-		}
-		t.Logf("%d values, %d printers, %d secrets, %d bytes of output", len(values), len(printers), len(secrets), printed)
+		leaktest.Check(t, secrets, values)
 	})
 }
 

@@ -41,19 +41,20 @@ var mayImport = []struct{ from, to string }{
 	{"adapters/pgxfield", "adapters/pgxstore crypto token mask keyring"},
 	{"adapters/pgxmask", "adapters/pgxstore adapters/pgxfield crypto token mask keyring"},
 	{"adapters/sqlfield", "adapters/pgxstore adapters/pgxfield crypto token mask keyring"},
-	{"adapters/slogfield", "adapters/pgxstore adapters/pgxfield adapters/sqlfield crypto token mask keyring"},
+	{"adapters/slogfield", "crypto"},
 }
 
 // onlyIn says which packages may import others, of this module or not. Commands
 // below internal are no library, and are asked only about pgtest.
 var onlyIn = []struct{ imported, from string }{
 	{"github.com/aws/...", "keyring/awskms adapters/..."},
-	{"github.com/jackc/pgx/...", "adapters/... internal/pgtest internal/pgsql internal/sealform"},
-	{"github.com/stretchr/testify/...", "keyring/keyringtest token/tokentest"},
+	{"github.com/jackc/pgx/...", "adapters/pgxstore/... adapters/pgxfield/... adapters/pgxmask/... adapters/sqlfield/... internal/pgtest internal/pgsql internal/sealform"},
+	{"github.com/stretchr/testify/...", "keyring/keyringtest token/tokentest internal/leaktest"},
 	{"go.yaml.in/...", "mask/maskyaml adapters/pgxmask"},
 	{module + "/keyring/keyringtest", ""},
 	{module + "/token/tokentest", ""},
 	{module + "/internal/pgtest", "internal/pgtest/withpg"},
+	{module + "/internal/leaktest", ""},
 }
 
 func TestImports(t *testing.T) {
@@ -91,6 +92,9 @@ func TestCheck(t *testing.T) {
 		{"adapters/pgxfield", "pgxfield", "github.com/jackc/pgx/v5", true},
 		{"adapters/pgxmask", "pgxmask", module + "/mask", true},
 		{"adapters/pgxmask", "pgxmask", module + "/mask/maskyaml", false},
+		{"adapters/slogfield", "slogfield", module + "/crypto", true},
+		{"adapters/slogfield", "slogfield", module + "/adapters/pgxfield", false},
+		{"adapters/slogfield", "slogfield", "github.com/jackc/pgx/v5", false},
 		{"internal/pae", "pae", module + "/keyring", false},
 		{"internal/pae", "pae", module + "/token/ff1", false},
 		{"internal/fpe", "fpe", module + "/token/ff1", true},
@@ -98,6 +102,7 @@ func TestCheck(t *testing.T) {
 		{"internal/bench", "main", module + "/crypto", true},
 		{"internal/bench", "main", module + "/internal/pgtest", false},
 		{"internal/pgtest/withpg", "main", module + "/internal/pgtest", true},
+		{"keyring", "keyring", module + "/internal/leaktest", false},
 		{"keyring", "keyring", "github.com/stretchr/testify/require", false},
 		{"keyring/keyringtest", "keyringtest", "github.com/stretchr/testify/require", true},
 		{"token/tokentest", "tokentest", "github.com/stretchr/testify/require", true},

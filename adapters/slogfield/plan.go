@@ -166,8 +166,7 @@ func copyOf(t reflect.Type, fields []field) reflect.Type {
 		case asString:
 			c.Type = stringType
 		case asEmbedded:
-			first, size := utf8.DecodeRuneInString(sf.Name)
-			c.Name, c.Anonymous = string(unicode.ToUpper(first))+sf.Name[size:], true
+			c.Name, c.Anonymous = exportedName(t, sf), true
 			c.Type = planOf(embeddedStruct(sf)).copied()
 			if sf.Type.Kind() == reflect.Pointer {
 				c.Type = reflect.PointerTo(c.Type)
@@ -176,6 +175,23 @@ func copyOf(t reflect.Type, fields []field) reflect.Type {
 		copies[i] = c
 	}
 	return reflect.StructOf(copies)
+}
+
+// exportedName returns the name of an embedded field in the copy, which JSON does not
+// show.
+func exportedName(t reflect.Type, sf reflect.StructField) string {
+	if sf.IsExported() {
+		return sf.Name
+	}
+	first, size := utf8.DecodeRuneInString(sf.Name)
+	name := string(unicode.ToUpper(first)) + sf.Name[size:]
+	if !unicode.IsUpper(unicode.ToUpper(first)) {
+		name = "X" + sf.Name
+	}
+	for sameName := func(f reflect.StructField) bool { return f.Name == name }; slices.ContainsFunc(reflect.VisibleFields(t), sameName); {
+		name += "_"
+	}
+	return name
 }
 
 // hasTag reports whether a field is tagged, in whatever words.

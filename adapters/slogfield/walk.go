@@ -167,27 +167,35 @@ func (w *walk) elements(v reflect.Value, depth int) (out any, changed bool) {
 	return all, all != nil
 }
 
-// entries makes texts of a map's keys: JSON has no others.
+// entries makes texts of keys that may have to be redacted: JSON has no others.
 func (w *walk) entries(v reflect.Value, depth int) (out any, changed bool) {
-	all := make(map[string]any, v.Len())
+	keys := v.Type().Key()
+	if planOf(keys).holds != 0 {
+		keys = stringType
+	}
+	all := reflect.MakeMapWithSize(reflect.MapOf(keys, anyType), v.Len())
 	same := map[string]int{}
 	for it := v.MapRange(); it.Next(); {
-		k, keyChanged := w.value(it.Key(), depth+1)
-		if !keyChanged {
-			k = it.Key().Interface()
+		k := it.Key()
+		if keys == stringType {
+			seen, ok := w.value(k, depth+1)
+			if !ok {
+				seen = k.Interface()
+			}
+			name := keyText(seen)
+			if same[name]++; same[name] > 1 {
+				name += " #" + strconv.Itoa(same[name])
+			}
+			k, changed = reflect.ValueOf(name), changed || ok
 		}
 		e, ok := w.value(it.Value(), depth+1)
 		if !ok {
 			e = it.Value().Interface()
 		}
-		changed = changed || keyChanged || ok
-		name := keyText(k)
-		if same[name]++; same[name] > 1 {
-			name += " #" + strconv.Itoa(same[name])
-		}
-		all[name] = e
+		changed = changed || ok
+		all.SetMapIndex(k, reflect.ValueOf(&e).Elem())
 	}
-	return all, changed
+	return all.Interface(), changed
 }
 
 func keyText(k any) string {

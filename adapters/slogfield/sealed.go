@@ -14,7 +14,7 @@ const leastSealed = 21
 
 // sealedBytes returns the note for b, if it is a sealed value.
 func sealedBytes(b []byte) (note string, ok bool) {
-	if len(b) < leastSealed || b[0] != 1 {
+	if len(b) < leastSealed {
 		return "", false
 	}
 	id, err := crypto.KeyID(b)

@@ -63,6 +63,17 @@ type base struct {
 
 type Base struct{ Same, Other string }
 
+// upper prints itself in capitals.
+type upper string
+
+func (u upper) MarshalText() ([]byte, error) { return []byte(strings.ToUpper(string(u))), nil }
+
+// first has a pointer to its own first field, where it is itself.
+type first struct {
+	secret
+	Mine *secret
+}
+
 // document has all that struct tags do to JSON.
 type document struct {
 	base
@@ -87,6 +98,7 @@ type document struct {
 	Float     float64
 	Bytes     []byte
 	Raw       json.RawMessage
+	Code      upper
 	Time      time.Time
 	Zone      *time.Time
 	Period    time.Duration
@@ -102,7 +114,7 @@ type document struct {
 func aDocument() document {
 	return document{
 		base: base{ID: 1, At: time.Unix(1, 5).UTC(), Same: "hidden by shallower", secret: shown}, Base: &Base{"twice, so in none", "o"}, secret: shown,
-		Plain: "a b", Renamed: 2, Left: "l", Dash: "d", Quoted: 4, QuotedTxt: "q", Float: 1e30, Bytes: []byte("bytes"), Raw: json.RawMessage(`{"a":[1,2]}`),
+		Plain: "a b", Renamed: 2, Left: "l", Dash: "d", Quoted: 4, QuotedTxt: "q", Float: 1e30, Bytes: []byte("bytes"), Raw: json.RawMessage(`{"a":[1,2]}`), Code: "code",
 		Time: time.Unix(2, 0).UTC(), Zone: ptr(time.Unix(3, 0).UTC()), Period: time.Second, Addr: netip.MustParseAddr("::1"), Int: big.NewInt(7),
 		Keys: map[int]string{2: "b", 1: "a", 10: "c"}, Any: []any{1, "x", nil, shown}, List: []secret{shown, shown},
 		Map: map[netip.Addr]*secret{netip.MustParseAddr("1.2.3.4"): &shown, netip.MustParseAddr("::2"): nil}, HTML: "<&>",
@@ -115,7 +127,9 @@ func TestTheRestIsAsBefore(t *testing.T) {
 	d := aDocument()
 	without := d
 	without.Base = nil
-	for _, v := range []any{shown, []secret{shown}, map[string]any{"b": 1, "a": shown, "c": []any{nil}}, map[int]secret{2: shown, 10: shown}, [1]any{shown}, &d, d, without, []any{&d, nil}} {
+	f := &first{secret: shown}
+	f.Mine = &f.secret
+	for _, v := range []any{shown, []secret{shown}, map[string]any{"b": 1, "a": shown, "c": []any{nil}}, map[int]secret{2: shown, 10: shown}, [1]any{shown}, &d, d, without, []any{&d, nil}, f} {
 		bare, redacted := both(t, "json", v)
 		require.NotContains(t, bare, "ERROR")
 		require.Equal(t, bare, redacted)
@@ -128,8 +142,23 @@ func TestTheRestIsAsBefore(t *testing.T) {
 	_, text := both(t, "text", &without)
 	require.Equal(t, `level=INFO msg=m v="{Base_:{ID:1 At:1970-01-01 00:00:01.000000005 +0000 UTC Same:hidden by shallower Secret:{S:[redacted]}} Base:<nil> Secret:{S:[redacted]} `+
 		`Plain:a b Renamed:2 Left:l Dash:d Empty: EmptyMap:<nil> EmptyPtr:<nil> EmptyList:<nil> EmptyAny:<nil> Nil:<nil> NilMap:map[] NilList:[] NilAny:<nil> Zero:<nil> Quoted:4 QuotedTxt:q Float:1e+30 `+
-		`Bytes:[98 121 116 101 115] Raw:[123 34 97 34 58 91 49 44 50 93 125] Time:1970-01-01 00:00:02 +0000 UTC Zone:1970-01-01 00:00:03 +0000 UTC Period:1s Addr:::1 Int:+7 Keys:map[1:a 2:b 10:c] `+
+		`Bytes:[98 121 116 101 115] Raw:[123 34 97 34 58 91 49 44 50 93 125] Code:code Time:1970-01-01 00:00:02 +0000 UTC Zone:1970-01-01 00:00:03 +0000 UTC Period:1s Addr:::1 Int:+7 Keys:map[1:a 2:b 10:c] `+
 		`Any:[1 x <nil> {S:[redacted]}] List:[{S:[redacted]} {S:[redacted]}] Map:map[1.2.3.4:{S:[redacted]}] HTML:<&>}"`+"\n", text)
+}
+
+// TestEmbeddedPrinters embeds what prints itself, and with it the struct. In the copy it
+// is a field like others.
+func TestEmbeddedPrinters(t *testing.T) {
+	type logged struct {
+		time.Time
+		secret
+		upper
+	}
+	v := logged{time.Unix(1, 0).UTC(), secret{marker}, "u"}
+	_, line := both(t, "json", v)
+	require.Equal(t, `{"level":"INFO","msg":"m","v":{"Time":"1970-01-01T00:00:01Z","s":"[redacted]"}}`+"\n", line)
+	_, line = both(t, "text", v)
+	require.Equal(t, `level=INFO msg=m v="{Time:1970-01-01 00:00:01 +0000 UTC Secret:{S:[redacted]}}"`+"\n", line)
 }
 
 // TestNothingToRedact looks at values of all kinds in which there is nothing: a handler
@@ -147,13 +176,21 @@ func TestNothingToRedact(t *testing.T) {
 		d int
 		e *strings.Builder
 	}
+	type chain struct {
+		Text string
+		Next *chain
+	}
+	long := &chain{}
+	for range 2 * 100 {
+		long = &chain{"x", long}
+	}
 	r := &clean{A: "a"}
 	r.C = map[string]any{"x": clean{A: "b"}}
 	for _, v := range []any{
 		nil, 1, "x", 1.5, true, time.Now(), time.Second, []byte("x"), []byte(nil), []string{"a"}, map[string]int{"a": 1}, r, *r, []any{r, 1, nil}, errors.New("x"),
 		fmt.Errorf("x: %w", errors.New("y")), errors.Join(errors.New("x")), (*clean)(nil), (*secret)(nil), []secret{}, []secret(nil), map[string]secret{}, []*secret{nil}, error(nil), (*holding)(nil),
 		netip.MustParseAddr("1.2.3.4"), big.NewInt(3), make(chan secret), func() secret { return shown }, slog.LevelError, &slog.Source{Function: "f"}, struct{}{}, struct{ C chan secret }{}, [0]secret{},
-		crypto.FieldConfig{}, json.RawMessage(`{"Name":1}`), slog.GroupValue(slog.Int("a", 1)),
+		crypto.FieldConfig{}, json.RawMessage(`{"Name":1}`), slog.GroupValue(slog.Int("a", 1)), (*unwrapsNil)(nil), make([]string, 70_000), long,
 	} {
 		for _, h := range []string{"text", "json"} {
 			bare, redacted := both(t, h, v)
@@ -163,6 +200,8 @@ func TestNothingToRedact(t *testing.T) {
 	_, text := both(t, "text", plain{A: "a"})
 	require.Contains(t, text, `v="{A:a B:<nil>}"`)
 }
+
+type rowBase struct{ Embedded []byte }
 
 func TestSealedValues(t *testing.T) {
 	ctx := t.Context()
@@ -186,6 +225,7 @@ func TestSealedValues(t *testing.T) {
 		require.NoError(t, err)
 		note := "sealed(key " + id.String() + ")"
 		type row struct {
+			rowBase
 			ID    int
 			Email []byte
 			Text  string `json:",omitempty"`
@@ -193,7 +233,7 @@ func TestSealedValues(t *testing.T) {
 		}
 		for v, want := range map[any]string{
 			string(sealed): note, crypto.EncodeText(sealed): note, &sealed: note,
-			&[][]byte{sealed, []byte("x")}: note, &map[string]any{"a": map[string][]byte{"b": sealed}}: note, &row{Email: sealed, Text: crypto.EncodeText(sealed), Named: sealed}: note,
+			&[][]byte{sealed, []byte("x")}: note, &map[string]any{"a": map[string][]byte{"b": sealed}}: note, &row{rowBase: rowBase{sealed}}: note, &row{Email: sealed, Text: crypto.EncodeText(sealed), Named: sealed}: note,
 			&map[string]bool{crypto.EncodeText(sealed): true}: note, &lazy{sealed}: note,
 		} {
 			for _, h := range []string{"text", "json"} {
@@ -224,12 +264,15 @@ type (
 	logPanics     struct{ secret }
 	keyPanics     struct{ X string }
 	unwrapsItself struct{ secret }
+	unwrapsNil    struct{ err error }
 )
 
 func (u unwrapPanics) Error() string           { return u.s }
 func (unwrapPanics) Unwrap() error             { panic(marker) }
 func (logPanics) LogValue() slog.Value         { panic(marker) }
 func (keyPanics) MarshalText() ([]byte, error) { panic(marker) }
+func (u *unwrapsNil) Error() string            { return u.err.Error() }
+func (u *unwrapsNil) Unwrap() error            { return u.err }
 func (u *unwrapsItself) Error() string         { return "x" }
 func (u *unwrapsItself) Unwrap() error         { return u }
 
@@ -242,6 +285,9 @@ func TestHostileValues(t *testing.T) {
 	for range 8 {
 		wide = []any{wide, wide, wide, wide, wide, wide, wide, wide, &wide}
 	}
+	deep := carriers()["too deep"]
+	_, line := both(t, "text", deep)
+	require.Equal(t, "level=INFO msg=m v="+strings.Repeat("[", 51)+"[redacted]"+strings.Repeat("]", 51)+"\n", line)
 	for what, v := range map[string]any{
 		"panics in Unwrap": unwrapPanics{marker}, "in LogValue": logPanics{shown}, "in MarshalText": map[keyPanics]secret{{marker}: shown},
 		"unwraps itself": &unwrapsItself{shown}, "endless LogValue": endless{secret{marker}}, "wide": wide,

@@ -74,10 +74,13 @@ type first struct {
 	Mine *secret
 }
 
+type Point struct{ X, Y int }
+
 // document has all that struct tags do to JSON.
 type document struct {
 	base
 	*Base
+	Point
 	secret
 	Plain     string
 	Renamed   int               `json:"renamed" db:"x"`
@@ -113,7 +116,7 @@ type document struct {
 
 func aDocument() document {
 	return document{
-		base: base{ID: 1, At: time.Unix(1, 5).UTC(), Same: "hidden by shallower", secret: shown}, Base: &Base{"twice, so in none", "o"}, secret: shown,
+		base: base{ID: 1, At: time.Unix(1, 5).UTC(), Same: "hidden by shallower", secret: shown}, Base: &Base{"twice, so in none", "o"}, Point: Point{1, 2}, secret: shown,
 		Plain: "a b", Renamed: 2, Left: "l", Dash: "d", Quoted: 4, QuotedTxt: "q", Float: 1e30, Bytes: []byte("bytes"), Raw: json.RawMessage(`{"a":[1,2]}`), Code: "code",
 		Time: time.Unix(2, 0).UTC(), Zone: ptr(time.Unix(3, 0).UTC()), Period: time.Second, Addr: netip.MustParseAddr("::1"), Int: big.NewInt(7),
 		Keys: map[int]string{2: "b", 1: "a", 10: "c"}, Any: []any{1, "x", nil, shown}, List: []secret{shown, shown},
@@ -140,7 +143,7 @@ func TestTheRestIsAsBefore(t *testing.T) {
 	}
 	delete(without.Map, netip.MustParseAddr("::2")) // fmt sorts addresses as it likes
 	_, text := both(t, "text", &without)
-	require.Equal(t, `level=INFO msg=m v="{Base_:{ID:1 At:1970-01-01 00:00:01.000000005 +0000 UTC Same:hidden by shallower Secret:{S:[redacted]}} Base:<nil> Secret:{S:[redacted]} `+
+	require.Equal(t, `level=INFO msg=m v="{Base_:{ID:1 At:1970-01-01 00:00:01.000000005 +0000 UTC Same:hidden by shallower Secret:{S:[redacted]}} Base:<nil> Point:{X:1 Y:2} Secret:{S:[redacted]} `+
 		`Plain:a b Renamed:2 Left:l Dash:d Empty: EmptyMap:<nil> EmptyPtr:<nil> EmptyList:<nil> EmptyAny:<nil> Nil:<nil> NilMap:map[] NilList:[] NilAny:<nil> Zero:<nil> Quoted:4 QuotedTxt:q Float:1e+30 `+
 		`Bytes:[98 121 116 101 115] Raw:[123 34 97 34 58 91 49 44 50 93 125] Code:code Time:1970-01-01 00:00:02 +0000 UTC Zone:1970-01-01 00:00:03 +0000 UTC Period:1s Addr:::1 Int:+7 Keys:map[1:a 2:b 10:c] `+
 		`Any:[1 x <nil> {S:[redacted]}] List:[{S:[redacted]} {S:[redacted]}] Map:map[1.2.3.4:{S:[redacted]}] HTML:<&>}"`+"\n", text)
@@ -201,7 +204,10 @@ func TestNothingToRedact(t *testing.T) {
 	require.Contains(t, text, `v="{A:a B:<nil>}"`)
 }
 
-type rowBase struct{ Embedded []byte }
+type (
+	rowBase  struct{ Embedded []byte }
+	onlyBase struct{ rowBase }
+)
 
 func TestSealedValues(t *testing.T) {
 	ctx := t.Context()
@@ -233,7 +239,7 @@ func TestSealedValues(t *testing.T) {
 		}
 		for v, want := range map[any]string{
 			string(sealed): note, crypto.EncodeText(sealed): note, &sealed: note,
-			&[][]byte{sealed, []byte("x")}: note, &map[string]any{"a": map[string][]byte{"b": sealed}}: note, &row{rowBase: rowBase{sealed}}: note, &row{Email: sealed, Text: crypto.EncodeText(sealed), Named: sealed}: note,
+			&[][]byte{sealed, []byte("x")}: note, &map[string]any{"a": map[string][]byte{"b": sealed}}: note, &row{rowBase: rowBase{sealed}}: note, &onlyBase{rowBase{sealed}}: note, &row{Email: sealed, Text: crypto.EncodeText(sealed), Named: sealed}: note,
 			&map[string]bool{crypto.EncodeText(sealed): true}: note, &lazy{sealed}: note,
 		} {
 			for _, h := range []string{"text", "json"} {
@@ -288,6 +294,8 @@ func TestHostileValues(t *testing.T) {
 	deep := carriers()["too deep"]
 	_, line := both(t, "text", deep)
 	require.Equal(t, "level=INFO msg=m v="+strings.Repeat("[", 51)+"[redacted]"+strings.Repeat("]", 51)+"\n", line)
+	_, line = both(t, "text", carriers()["ring"])
+	require.Equal(t, "level=INFO msg=m v=\"{Person:{ID:1 Name:[redacted]} Next:[redacted]}\"\n", line)
 	for what, v := range map[string]any{
 		"panics in Unwrap": unwrapPanics{marker}, "in LogValue": logPanics{shown}, "in MarshalText": map[keyPanics]secret{{marker}: shown},
 		"unwraps itself": &unwrapsItself{shown}, "endless LogValue": endless{secret{marker}}, "wide": wide,

@@ -85,7 +85,6 @@ type document struct {
 	Plain     string
 	Renamed   int               `json:"renamed" db:"x"`
 	Left      string            `json:"-"`
-	Dash      string            `json:"-,"`
 	Empty     string            `json:"empty,omitempty"`
 	EmptyMap  map[string]string `json:",omitempty"`
 	EmptyPtr  *string           `json:",omitempty"`
@@ -117,7 +116,7 @@ type document struct {
 func aDocument() document {
 	return document{
 		base: base{ID: 1, At: time.Unix(1, 5).UTC(), Same: "hidden by shallower", secret: shown}, Base: &Base{"twice, so in none", "o"}, Point: Point{1, 2}, secret: shown,
-		Plain: "a b", Renamed: 2, Left: "l", Dash: "d", Quoted: 4, QuotedTxt: "q", Float: 1e30, Bytes: []byte("bytes"), Raw: json.RawMessage(`{"a":[1,2]}`), Code: "code",
+		Plain: "a b", Renamed: 2, Left: "l", Quoted: 4, QuotedTxt: "q", Float: 1e30, Bytes: []byte("bytes"), Raw: json.RawMessage(`{"a":[1,2]}`), Code: "code",
 		Time: time.Unix(2, 0).UTC(), Zone: ptr(time.Unix(3, 0).UTC()), Period: time.Second, Addr: netip.MustParseAddr("::1"), Int: big.NewInt(7),
 		Keys: map[int]string{2: "b", 1: "a", 10: "c"}, Any: []any{1, "x", nil, shown}, List: []secret{shown, shown},
 		Map: map[netip.Addr]*secret{netip.MustParseAddr("1.2.3.4"): &shown, netip.MustParseAddr("::2"): nil}, HTML: "<&>",
@@ -144,7 +143,7 @@ func TestTheRestIsAsBefore(t *testing.T) {
 	delete(without.Map, netip.MustParseAddr("::2")) // fmt sorts addresses as it likes
 	_, text := both(t, "text", &without)
 	require.Equal(t, `level=INFO msg=m v="{Base_:{ID:1 At:1970-01-01 00:00:01.000000005 +0000 UTC Same:hidden by shallower Secret:{S:[redacted]}} Base:<nil> Point:{X:1 Y:2} Secret:{S:[redacted]} `+
-		`Plain:a b Renamed:2 Left:l Dash:d Empty: EmptyMap:<nil> EmptyPtr:<nil> EmptyList:<nil> EmptyAny:<nil> Nil:<nil> NilMap:map[] NilList:[] NilAny:<nil> Zero:<nil> Quoted:4 QuotedTxt:q Float:1e+30 `+
+		`Plain:a b Renamed:2 Left:l Empty: EmptyMap:<nil> EmptyPtr:<nil> EmptyList:<nil> EmptyAny:<nil> Nil:<nil> NilMap:map[] NilList:[] NilAny:<nil> Zero:<nil> Quoted:4 QuotedTxt:q Float:1e+30 `+
 		`Bytes:[98 121 116 101 115] Raw:[123 34 97 34 58 91 49 44 50 93 125] Code:code Time:1970-01-01 00:00:02 +0000 UTC Zone:1970-01-01 00:00:03 +0000 UTC Period:1s Addr:::1 Int:+7 Keys:map[1:a 2:b 10:c] `+
 		`Any:[1 x <nil> {S:[redacted]}] List:[{S:[redacted]} {S:[redacted]}] Map:map[1.2.3.4:{S:[redacted]}] HTML:<&>}"`+"\n", text)
 }
@@ -170,7 +169,7 @@ func TestNothingToRedact(t *testing.T) {
 	type plain struct {
 		A string
 		B *plain
-		c *secret // its type is why this is copied; see below
+		c *secret // why it is copied, without this
 	}
 	type clean struct {
 		A string
@@ -187,7 +186,7 @@ func TestNothingToRedact(t *testing.T) {
 	for range 2 * 100 {
 		long = &chain{"x", long}
 	}
-	r := &clean{A: "a"}
+	r := &clean{A: "a", d: 1, e: &strings.Builder{}}
 	r.C = map[string]any{"x": clean{A: "b"}}
 	for _, v := range []any{
 		nil, 1, "x", 1.5, true, time.Now(), time.Second, []byte("x"), []byte(nil), []string{"a"}, map[string]int{"a": 1}, r, *r, []any{r, 1, nil}, errors.New("x"),
@@ -200,7 +199,7 @@ func TestNothingToRedact(t *testing.T) {
 			require.Equal(t, bare, redacted)
 		}
 	}
-	_, text := both(t, "text", plain{A: "a"})
+	_, text := both(t, "text", plain{A: "a", c: &shown})
 	require.Contains(t, text, `v="{A:a B:<nil>}"`)
 }
 
@@ -298,7 +297,7 @@ func TestHostileValues(t *testing.T) {
 	require.Equal(t, "level=INFO msg=m v=\"{Person:{ID:1 Name:[redacted]} Next:[redacted]}\"\n", line)
 	for what, v := range map[string]any{
 		"panics in Unwrap": unwrapPanics{marker}, "in LogValue": logPanics{shown}, "in MarshalText": map[keyPanics]secret{{marker}: shown},
-		"unwraps itself": &unwrapsItself{shown}, "endless LogValue": endless{secret{marker}}, "wide": wide,
+		"unwraps itself": &unwrapsItself{shown}, "endless LogValue": endless{secret{marker}}, "wide": wide, "long": append(make([]any, 66_000), ann),
 	} {
 		for _, h := range []string{"text", "json"} {
 			_, wrapped, replaced := lines(h, v)

@@ -20,10 +20,12 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/sealfield/sealfield/crypto"
+	"github.com/sealfield/sealfield/internal/derive"
 	"github.com/sealfield/sealfield/internal/leaktest"
 	"github.com/sealfield/sealfield/internal/pae"
 	"github.com/sealfield/sealfield/keyring"
 	"github.com/sealfield/sealfield/keyring/localkms"
+	"github.com/sealfield/sealfield/mask"
 	"github.com/sealfield/sealfield/token"
 )
 
@@ -55,11 +57,28 @@ func TestNothingIsPrinted(t *testing.T) {
 		require.NoError(t, err)
 		_, err = vault.Tokenize(t.Context(), []byte(plaintext), "")
 		require.NoError(t, err)
-		secrets := map[string][]byte{"KEK": kek, "root keys": root, "plaintext": []byte(plaintext)}
+		siv, err := token.NewDeterministic(kr, "f", token.DeterministicConfig{})
+		require.NoError(t, err)
+		_, err = siv.Tokenize(t.Context(), []byte(plaintext), nil, "")
+		require.NoError(t, err)
+		query, err := index.Query(derive.Access{}, t.Context(), []byte(plaintext), "")
+		require.NoError(t, err)
+		const letters = "QzXkVwJpRbTgYmHcNdLfSaUe" // digits could be in addresses
+		format, err := token.NewFormatPreserving(kr, "f", token.FormatPreservingConfig{Format: "[A-Za-z]{24}"})
+		require.NoError(t, err)
+		_, _, err = format.Tokenize(t.Context(), []byte(letters), "")
+		require.NoError(t, err)
+		masker, err := mask.New(t.Context(), kr, mask.Config{})
+		require.NoError(t, err)
+		rule, err := masker.Rule("email")
+		require.NoError(t, err)
+		_, err = rule.Append(nil, []byte(plaintext), nil)
+		require.NoError(t, err)
+		secrets := map[string][]byte{"KEK": kek, "root keys": root, "plaintext": []byte(plaintext), "letters": []byte(letters)}
 		for i, s := range keyring.Secrets(kr) {
 			secrets[fmt.Sprint("DEK ", i)] = bytes.Clone(s)
 		}
-		require.Len(t, secrets, 5)
+		require.Len(t, secrets, 8, "a DEK for each purpose, beside four")
 		k := use(kr, keyring.Encryption)
 		var material *keyring.Material
 		require.NoError(t, k.Each(t.Context(), "", func(m *keyring.Material) (err error) {
@@ -76,7 +95,7 @@ func TestNothingIsPrinted(t *testing.T) {
 		}
 		values := map[string]any{
 			"envelope": envelope, "messages": messages,
-			"keyring": kr, "material": material, "derivation": k.Derivation, "field": field, "index": index, "vault": vault, "localkms": local,
+			"keyring": kr, "material": material, "derivation": k.Derivation, "field": field, "index": index, "query": query, "vault": vault, "deterministic": siv, "format": format, "masker": masker, "rule": rule, "localkms": local,
 			"infos": infos, "rows": rows, "roots": roots, "fixture": f,
 		}
 		// Errors of all kinds.

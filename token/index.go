@@ -14,6 +14,7 @@ import (
 
 	"github.com/sealfield/sealfield/internal/derive"
 	"github.com/sealfield/sealfield/internal/pae"
+	"github.com/sealfield/sealfield/internal/secret"
 	"github.com/sealfield/sealfield/keyring"
 )
 
@@ -288,7 +289,7 @@ type Query struct {
 	Lossy bool
 
 	index *Index
-	text  []byte // normalized
+	text  secret.Bytes // normalized
 }
 
 // Query returns the search for a value. Only this module can ask for it.
@@ -301,7 +302,7 @@ func (x *Index) Query(_ derive.Access, ctx context.Context, value []byte, scope 
 	if err != nil {
 		return nil, x.error(err)
 	}
-	q := &Query{index: x, text: text, Lossy: x.cfg.Bits < maxBits}
+	q := &Query{index: x, text: secret.New(text), Lossy: x.cfg.Bits < maxBits}
 	pieces := [][]byte{text}
 	if x.cfg.Kind != Exact {
 		if pieces, q.Lossy, err = x.cfg.queryPieces(text); err != nil {
@@ -324,13 +325,13 @@ func (q *Query) Holds(value []byte) (bool, error) {
 	defer clear(text)
 	switch q.index.cfg.Kind {
 	case Prefix:
-		return bytes.HasPrefix(text, q.text), nil
+		return bytes.HasPrefix(text, q.text.Expose()), nil
 	case Suffix:
-		return bytes.HasSuffix(text, q.text), nil
+		return bytes.HasSuffix(text, q.text.Expose()), nil
 	case NGram:
-		return bytes.Contains(text, q.text), nil
+		return bytes.Contains(text, q.text.Expose()), nil
 	}
-	return bytes.Equal(text, q.text), nil
+	return bytes.Equal(text, q.text.Expose()), nil
 }
 
 func (x *Index) error(err error) error { return fmt.Errorf("token: index %s: %w", x.name, err) }

@@ -1,0 +1,35 @@
+package mask_test
+
+import (
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/sealfield/sealfield/internal/leaktest"
+	"github.com/sealfield/sealfield/mask"
+)
+
+// TestNothingIsPrinted prints a masker and all that it made, used.
+func TestNothingIsPrinted(t *testing.T) {
+	key := []byte("\xde\xad\xbe\xef\xca\xfe\xba\xbeKj3vQz9LmXw2RtYb8HnPc5Gd")
+	const value = "Qzxkvwjprbtgymhcndlfsaue"
+	m := mask.Fixed(key)
+	values := map[string]any{"masker": m}
+	for _, text := range allRules {
+		r := newRule(t, m, text)
+		for _, v := range append(samples(text)[:1], value) {
+			_, _ = r.Append(nil, []byte(v), &mask.Row{Subject: []byte("42")}) // some take no such value
+		}
+		values[text] = r
+	}
+	type row struct {
+		Name string `mask:"name"`
+		Note string `mask:"text"`
+	}
+	s, err := mask.NewStruct[row](m)
+	require.NoError(t, err)
+	_, err = s.Mask(row{value, "about " + value})
+	require.NoError(t, err)
+	values["struct"] = s
+	leaktest.Check(t, map[string][]byte{"key": key, "value": []byte(value)}, values)
+}

@@ -49,7 +49,7 @@ type watcher struct {
 
 // listener keeps a connection with LISTEN while there are watchers.
 type listener struct {
-	config *pgx.ConnConfig
+	config func() *pgx.ConnConfig
 	schema string // also the channel
 	notify func(ctx context.Context, payload string) error
 	timing timing
@@ -74,7 +74,7 @@ func newListener(config *pgx.ConnConfig, schema string, notify func(context.Cont
 	done := make(chan struct{})
 	close(done)
 	return &listener{
-		config: config, schema: schema, notify: notify,
+		config: hidden(config), schema: schema, notify: notify,
 		timing:   timing{selfTest: 5 * time.Second, ping: time.Minute, minBackoff: 100 * time.Millisecond, maxBackoff: 30 * time.Second},
 		watchers: make(map[*watcher]bool), done: done,
 	}
@@ -182,7 +182,7 @@ func (l *listener) run(ctx context.Context) {
 // listen listens over one connection until it breaks, and says why. It calls
 // ready when notices have been seen to arrive.
 func (l *listener) listen(ctx context.Context, ready func()) error {
-	conn, err := pgx.ConnectConfig(ctx, l.config)
+	conn, err := pgx.ConnectConfig(ctx, l.config())
 	if err != nil {
 		return failed("watch", err)
 	}

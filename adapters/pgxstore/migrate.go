@@ -21,7 +21,7 @@ var migrations embed.FS
 // nothing is to be done it only reads, so that any role of the store may call
 // it; otherwise the role must be allowed to create tables in the schema, and
 // the schema itself where there is none.
-func (s *Store) Migrate(ctx context.Context) error { return migrate(ctx, s.pool, s.schema) }
+func (s *Store) Migrate(ctx context.Context) error { return migrate(ctx, s.pool(), s.schema) }
 
 func migrate(ctx context.Context, pool *pgxpool.Pool, schema string) error {
 	files, err := fs.Glob(migrations, "migrations/*.sql")

@@ -27,7 +27,7 @@ type Config struct {
 // concurrent use.
 type Store struct {
 	schema   string
-	pool     *pgxpool.Pool
+	pool     func() *pgxpool.Pool // behind a func, so that nothing prints its password
 	queries  queries
 	listener *listener
 }
@@ -55,10 +55,13 @@ func New(ctx context.Context, connConfig *pgx.ConnConfig, cfg Config) (*Store, e
 	if err != nil {
 		return nil, err
 	}
-	s := &Store{schema: schema, pool: pool, queries: newQueries(schema)}
+	s := &Store{schema: schema, pool: hidden(pool), queries: newQueries(schema)}
 	s.listener = newListener(copyConfig(connConfig), schema, s.notify)
 	return s, nil
 }
+
+// hidden returns v behind a func, where no printer finds it.
+func hidden[T any](v T) func() T { return func() T { return v } }
 
 // newPool returns a pool of connections of our own, once the database has answered.
 func newPool(ctx context.Context, connConfig *pgx.ConnConfig, schema string, maxConns int32) (*pgxpool.Pool, error) {
@@ -98,7 +101,7 @@ func copyConfig(c *pgx.ConnConfig) *pgx.ConnConfig {
 // connections. Closing again does nothing.
 func (s *Store) Close() {
 	s.listener.close()
-	s.pool.Close()
+	s.pool().Close()
 }
 
 // Load implements keyring.Store.
@@ -134,7 +137,7 @@ func (s *Store) Load(ctx context.Context, name string, targets []keyring.Target)
 		return err
 	})
 	oneMoment := pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly}
-	err := pgx.BeginTxFunc(ctx, s.pool, oneMoment, func(tx pgx.Tx) error { return tx.SendBatch(ctx, batch).Close() })
+	err := pgx.BeginTxFunc(ctx, s.pool(), oneMoment, func(tx pgx.Tx) error { return tx.SendBatch(ctx, batch).Close() })
 	if err != nil {
 		return keyring.Loaded{}, failed("load", err)
 	}
@@ -161,7 +164,7 @@ func (s *Store) Create(ctx context.Context, roots []keyring.Root) error {
 		}
 		batch.Queue(s.queries.insertRoot, args)
 	}
-	return failed("create", pgx.BeginTxFunc(ctx, s.pool, readCommitted, func(tx pgx.Tx) error {
+	return failed("create", pgx.BeginTxFunc(ctx, s.pool(), readCommitted, func(tx pgx.Tx) error {
 		// The lock comes first, in a statement of its own: only a later one
 		// sees what another Create has committed meanwhile.
 		if _, err := tx.Exec(ctx, lockSQL, "sealfield create "+s.schema+" "+name); err != nil {
@@ -184,7 +187,7 @@ func (s *Store) InsertRoot(ctx context.Context, root keyring.Root) error {
 	if err != nil {
 		return err
 	}
-	err = pgx.BeginTxFunc(ctx, s.pool, readCommitted, func(tx pgx.Tx) error {
+	err = pgx.BeginTxFunc(ctx, s.pool(), readCommitted, func(tx pgx.Tx) error {
 		// The newest root is closed before anything is looked at: that waits
 		// for keys that are being put under it, and for others who add a root.
 		tag, err := tx.Exec(ctx, s.queries.closeRoot, root.Keyring, string(root.Purpose), root.Version-1)
@@ -229,7 +232,7 @@ func (s *Store) InsertKey(ctx context.Context, key keyring.Key) error {
 	// Nothing was written. The reason is asked for afterwards because the
 	// statement can not see a tombstone that was written since it began.
 	var erased bool
-	if err := s.pool.QueryRow(ctx, s.queries.erased, key.Keyring, key.Scope).Scan(&erased); err != nil {
+	if err := s.pool().QueryRow(ctx, s.queries.erased, key.Keyring, key.Scope).Scan(&erased); err != nil {
 		return failed("insert key", err)
 	}
 	if erased {
@@ -255,7 +258,7 @@ func (s *Store) UpdateKeys(ctx context.Context, keys []keyring.Key) error {
 			return nil
 		})
 	}
-	err := pgx.BeginTxFunc(ctx, s.pool, readCommitted, func(tx pgx.Tx) error {
+	err := pgx.BeginTxFunc(ctx, s.pool(), readCommitted, func(tx pgx.Tx) error {
 		if err := tx.SendBatch(ctx, batch).Close(); err != nil {
 			return err
 		}
@@ -275,7 +278,7 @@ func (s *Store) LoadUnder(ctx context.Context, root keyring.Root, after keyring.
 	if err := checkText("load under", root.Keyring, string(root.Purpose)); err != nil {
 		return nil, err
 	}
-	rows, err := s.pool.Query(ctx, s.queries.loadUnder, root.Keyring, string(root.Purpose), int64(root.ID), int64(after), limit)
+	rows, err := s.pool().Query(ctx, s.queries.loadUnder, root.Keyring, string(root.Purpose), int64(root.ID), int64(after), limit)
 	if err != nil {
 		return nil, failed("load under", err)
 	}
@@ -288,13 +291,13 @@ func (s *Store) EraseScope(ctx context.Context, name, scope string) error {
 	if err := checkText("erase scope", name, scope); err != nil {
 		return err
 	}
-	_, err := s.pool.Exec(ctx, s.queries.eraseScope, name, scope)
+	_, err := s.pool().Exec(ctx, s.queries.eraseScope, name, scope)
 	return failed("erase scope", err)
 }
 
 // writeOne runs a statement that writes one row, or none when it is overtaken.
 func (s *Store) writeOne(ctx context.Context, operation, sql string, args pgx.StrictNamedArgs) error {
-	tag, err := s.pool.Exec(ctx, sql, args)
+	tag, err := s.pool().Exec(ctx, sql, args)
 	if err != nil {
 		return failed(operation, err)
 	}
@@ -306,7 +309,7 @@ func (s *Store) writeOne(ctx context.Context, operation, sql string, args pgx.St
 
 // notify sends a notice to the listener's channel.
 func (s *Store) notify(ctx context.Context, payload string) error {
-	_, err := s.pool.Exec(ctx, `select pg_catalog.pg_notify($1::text, $2::text)`, s.schema, payload)
+	_, err := s.pool().Exec(ctx, `select pg_catalog.pg_notify($1::text, $2::text)`, s.schema, payload)
 	return err
 }
 

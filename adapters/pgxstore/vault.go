@@ -44,7 +44,7 @@ type VaultConfig struct {
 //	select count(*) from sealfield.vault_tokens where not exists (select from unnest(tags) g where substring(g from 2 for 4) <> $1) and tags <> '{}'
 type VaultStore struct {
 	schema  string
-	pool    *pgxpool.Pool
+	pool    func() *pgxpool.Pool // behind a func, so that nothing prints its password
 	queries vaultQueries
 }
 
@@ -62,15 +62,15 @@ func NewVaultStore(ctx context.Context, connConfig *pgx.ConnConfig, cfg VaultCon
 	if err != nil {
 		return nil, err
 	}
-	return &VaultStore{schema: schema, pool: pool, queries: newVaultQueries(schema)}, nil
+	return &VaultStore{schema: schema, pool: hidden(pool), queries: newVaultQueries(schema)}, nil
 }
 
 // Migrate is Store.Migrate: it makes the tables of both.
-func (s *VaultStore) Migrate(ctx context.Context) error { return migrate(ctx, s.pool, s.schema) }
+func (s *VaultStore) Migrate(ctx context.Context) error { return migrate(ctx, s.pool(), s.schema) }
 
 // Close waits for the calls and closes the connections. Closing again does
 // nothing.
-func (s *VaultStore) Close() { s.pool.Close() }
+func (s *VaultStore) Close() { s.pool().Close() }
 
 // Load implements token.VaultStore.
 func (s *VaultStore) Load(ctx context.Context, keyring string, hashes []token.TokenHash) (token.VaultRows, error) {
@@ -107,7 +107,7 @@ func (s *VaultStore) read(ctx context.Context, operation, sql, keyring string, k
 			return err
 		})
 	}
-	if err := s.pool.SendBatch(ctx, batch).Close(); err != nil {
+	if err := s.pool().SendBatch(ctx, batch).Close(); err != nil {
 		return token.VaultRows{}, failed(operation, err)
 	}
 	return found, nil
@@ -165,7 +165,7 @@ func (s *VaultStore) write(ctx context.Context, operation string, queue func(tx 
 	batch.Queue(s.queries.byKey)
 	queue(batch)
 	batch.Queue(`commit`)
-	return failed(operation, s.pool.SendBatch(ctx, batch).Close())
+	return failed(operation, s.pool().SendBatch(ctx, batch).Close())
 }
 
 // Use implements token.VaultStore.

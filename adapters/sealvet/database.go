@@ -1,0 +1,299 @@
+package sealvet
+
+import (
+	"go/ast"
+	"go/constant"
+	"go/types"
+	"regexp"
+	"strings"
+
+	"golang.org/x/tools/go/ast/inspector"
+	"golang.org/x/tools/go/types/typeutil"
+)
+
+const pgxPath = "github.com/jackc/pgx/v5"
+
+// databasePaths are the packages whose functions, and functions with whose
+// results, execute SQL.
+var databasePaths = map[string]bool{
+	"database/sql":            true,
+	pgxPath:                   true,
+	pgxPath + "/pgxpool":      true,
+	pgxPath + "/pgconn":       true,
+	"github.com/jmoiron/sqlx": true,
+	"github.com/uptrace/bun":  true,
+	gormPath:                  true,
+	gormPath + "/clause":      true,
+}
+
+// What to use in place of what was found.
+const (
+	useArgs  = ": use pgxfield's Table.Args"
+	useTable = ": write it with pgxfield's Table.Args, search it with Table.Match"
+	useCopy  = ": use pgxfield's Table.CopyFrom"
+	useSQL   = ": make its column's field a sqlfield.Value"
+)
+
+// namedArgs looks at a literal of pgx.NamedArgs.
+func (c *checker) namedArgs(lit *ast.CompositeLit) {
+	name := namedArgsType(c.info.TypeOf(lit))
+	if name == "" {
+		return
+	}
+	for _, e := range elements(lit) {
+		c.namedArg(lit, e, name)
+	}
+}
+
+// namedArgsEntry looks at args["email"] = v.
+func (c *checker) namedArgsEntry(n *ast.AssignStmt) {
+	if len(n.Lhs) != len(n.Rhs) {
+		return
+	}
+	for i, left := range n.Lhs {
+		if index, ok := ast.Unparen(left).(*ast.IndexExpr); ok {
+			if name := namedArgsType(c.info.TypeOf(index.X)); name != "" {
+				c.namedArg(n, n.Rhs[i], name)
+			}
+		}
+	}
+}
+
+func (c *checker) namedArg(n ast.Node, value ast.Expr, name string) {
+	after := " is written in the clear by " + name + useArgs
+	c.reportCarried(n, value, c.carries(value), after)
+	c.reportRow(n, value, after)
+}
+
+// namedArgsType returns the name of the type if it is one of pgx's for named
+// arguments.
+func namedArgsType(t types.Type) string {
+	named, ok := types.Unalias(t).(*types.Named)
+	if !ok || pathOf(named.Obj()) != pgxPath {
+		return ""
+	}
+	if name := named.Obj().Name(); name == "NamedArgs" || name == "StrictNamedArgs" {
+		return "pgx." + name
+	}
+	return ""
+}
+
+// database looks at a call that may bring values into a database.
+func (c *checker) database(cur inspector.Cursor, call *ast.CallExpr, fn *types.Func) {
+	name := calledName(fn)
+	switch pathOf(fn) {
+	case pgxPath:
+		switch fn.Name() {
+		case "StructArgs", "StrictStructArgs":
+			c.structArgs(cur, call, name)
+			return
+		case "CopyFromRows", "CopyFromSlice", "CopyFromFunc":
+			c.copyFrom(call, name)
+			return
+		}
+	case "github.com/jmoiron/sqlx":
+		if strings.HasPrefix(fn.Name(), "Named") || fn.Name() == "BindNamed" {
+			c.namedStruct(call, name)
+			return
+		}
+	case "github.com/uptrace/bun":
+		if fn.Name() == "Model" && writesBun(fn) {
+			c.reportRow(call, call.Args[0], " is written in the clear by "+name+useSQL)
+			return
+		}
+	case gormPath:
+		c.gorm(call, fn, name)
+	}
+	c.statement(call, fn, name)
+}
+
+// calledName returns the name of a function as the messages have it.
+func calledName(fn *types.Func) string {
+	if recv := fn.Signature().Recv(); recv != nil {
+		if named, ok := types.Unalias(deref(recv.Type())).(*types.Named); ok {
+			return fn.Pkg().Name() + "." + named.Obj().Name() + "." + fn.Name()
+		}
+		return fn.Name()
+	}
+	return fn.Pkg().Name() + "." + fn.Name()
+}
+
+// structArgs looks at pgx.StructArgs(row). It is harmless in a statement that
+// names no sealed column.
+func (c *checker) structArgs(cur inspector.Cursor, call *ast.CallExpr, name string) {
+	sql, ok := c.sqlAround(cur, call)
+	c.reportColumns(call, call.Args[0], "@", sql, ok, " is written in the clear by "+name+useArgs)
+}
+
+// sqlAround returns the constant text of the statement in whose call cur stands.
+func (c *checker) sqlAround(cur inspector.Cursor, inner *ast.CallExpr) (string, bool) {
+	outer, ok := cur.Parent().Node().(*ast.CallExpr)
+	if !ok {
+		return "", false
+	}
+	for _, arg := range outer.Args {
+		if arg != inner && isString(c.info.TypeOf(arg)) {
+			return c.text(arg)
+		}
+	}
+	return "", false
+}
+
+// namedStruct looks at sqlx's functions that take a struct, or a map.
+func (c *checker) namedStruct(call *ast.CallExpr, name string) {
+	for i, arg := range call.Args {
+		if !isString(c.info.TypeOf(arg)) || i+1 >= len(call.Args) {
+			continue
+		}
+		value, after := call.Args[i+1], " is written in the clear by "+name+useSQL
+		sql, ok := c.text(arg)
+		c.reportColumns(call, value, ":", sql, ok, after)
+		c.reportCarried(call, value, c.carries(value), after)
+		return
+	}
+}
+
+// reportColumns reports the first sealed column of a row, of those that the
+// statement names, if the statement is known.
+func (c *checker) reportColumns(call *ast.CallExpr, row ast.Expr, sign, sql string, known bool, after string) {
+	t := rowType(c.info.TypeOf(row))
+	if t == nil {
+		return
+	}
+	for _, f := range c.fields(t) {
+		if known && !regexp.MustCompile(sign+regexp.QuoteMeta(f.column)+`\b`).MatchString(sql) {
+			continue
+		}
+		c.report(call, row.Pos(), f.String()+after)
+		return
+	}
+}
+
+// reportRow reports a row, or rows, with sealed columns.
+func (c *checker) reportRow(n ast.Node, row ast.Expr, after string) {
+	t := rowType(c.info.TypeOf(row))
+	if t == nil || isValuer(c.info.TypeOf(row)) {
+		return
+	}
+	if found := c.fields(t); len(found) > 0 {
+		c.report(n, row.Pos(), found[0].String()+after)
+	}
+}
+
+// isValuer tells whether the type converts itself for the database.
+func isValuer(t types.Type) bool {
+	return method(t, "Value") == "() (database/sql/driver.Value, error)"
+}
+
+// copyFrom looks at the values of a COPY.
+func (c *checker) copyFrom(call *ast.CallExpr, name string) {
+	after := " is copied in the clear by " + name + useCopy
+	for _, arg := range call.Args {
+		lit, ok := c.resolve(arg).(*ast.FuncLit)
+		if !ok {
+			c.reportCarried(call, arg, c.carries(arg), after)
+			continue
+		}
+		ast.Inspect(lit.Body, func(n ast.Node) bool {
+			if ret, ok := n.(*ast.ReturnStmt); ok && len(ret.Results) > 0 {
+				c.reportCarried(ret, ret.Results[0], c.carries(ret.Results[0]), after)
+			}
+			return true
+		})
+	}
+}
+
+// statement looks at a call that executes SQL: a function with a last parameter
+// "args ...any" that belongs to a database package or has a result of one, so
+// that an application's own interface over pgx or database/sql is one too.
+func (c *checker) statement(call *ast.CallExpr, fn *types.Func, name string) {
+	variadic := variadicAny(fn.Signature())
+	prepares := strings.HasPrefix(fn.Name(), "Prepare")
+	if !variadic && !prepares || fn.Name() == "Scan" || !usesDatabase(fn) {
+		return
+	}
+	hint := useSQL
+	if c.isPgx(fn) {
+		hint = useTable
+	}
+	last := fn.Signature().Params().Len()
+	if variadic {
+		last--
+	}
+	for _, arg := range call.Args[:min(last, len(call.Args))] {
+		if isString(c.info.TypeOf(arg)) {
+			c.reportCarried(call, arg, c.carries(arg), " stands in the clear in the SQL of "+name+hint)
+		}
+	}
+	if !variadic {
+		return
+	}
+	for _, arg := range c.arguments(call, last) {
+		after := " is an argument of " + name + " in the clear" + hint
+		c.reportCarried(call, arg, c.carries(arg), after)
+		if pathOf(fn) != gormPath {
+			c.reportRow(call, arg, after)
+		}
+	}
+}
+
+// usesDatabase tells whether a function belongs to a database package or returns
+// a type of one.
+func usesDatabase(fn *types.Func) bool {
+	if databasePaths[pathOf(fn)] {
+		return true
+	}
+	for v := range fn.Signature().Results().Variables() {
+		if named, ok := types.Unalias(deref(v.Type())).(*types.Named); ok && databasePaths[pathOf(named.Obj())] {
+			return true
+		}
+	}
+	return false
+}
+
+// isPgx tells whether a function is pgx's or returns a type of pgx.
+func (c *checker) isPgx(fn *types.Func) bool {
+	if strings.HasPrefix(pathOf(fn), pgxPath) {
+		return true
+	}
+	for v := range fn.Signature().Results().Variables() {
+		if named, ok := types.Unalias(deref(v.Type())).(*types.Named); ok && strings.HasPrefix(pathOf(named.Obj()), pgxPath) {
+			return true
+		}
+	}
+	return false
+}
+
+// variadicAny tells whether the last parameter is ...any.
+func variadicAny(sig *types.Signature) bool {
+	if !sig.Variadic() {
+		return false
+	}
+	slice, ok := sig.Params().At(sig.Params().Len() - 1).Type().(*types.Slice)
+	if !ok {
+		return false
+	}
+	i, ok := slice.Elem().Underlying().(*types.Interface)
+	return ok && i.Empty()
+}
+
+// writesBun tells whether a method belongs to bun's INSERT or UPDATE.
+func writesBun(fn *types.Func) bool {
+	named, ok := types.Unalias(deref(fn.Signature().Recv().Type())).(*types.Named)
+	return ok && (named.Obj().Name() == "InsertQuery" || named.Obj().Name() == "UpdateQuery")
+}
+
+// constantString returns the constant text that an expression is, if it is one.
+func constantString(info *types.Info, e ast.Expr) (string, bool) {
+	v := info.Types[e].Value
+	if v == nil || v.Kind() != constant.String {
+		return "", false
+	}
+	return constant.StringVal(v), true
+}
+
+// callee returns the function that a call names, or nil.
+func (c *checker) callee(call *ast.CallExpr) *types.Func {
+	fn, _ := typeutil.Callee(c.info, call).(*types.Func)
+	return fn
+}

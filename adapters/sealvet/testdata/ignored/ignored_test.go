@@ -1,0 +1,13 @@
+package ignored
+
+import (
+	"fmt"
+	"testing"
+
+	"example.com/shop/store"
+)
+
+func TestUse(t *testing.T) {
+	fmt.Println(store.Customer{}) // test files are left alone
+	t.Log(store.Customer{})
+}

@@ -1,0 +1,25 @@
+package otherorms
+
+import (
+	"github.com/jmoiron/sqlx"
+	"github.com/uptrace/bun"
+
+	"example.com/shop/store"
+)
+
+func ofSqlx(db *sqlx.DB, c *store.Customer) {
+	db.NamedExec("insert into customers (id, email) values (:id, :email)", c)                        // want `^store.Customer.Email \(column email\) is written in the clear by sqlx.DB.NamedExec: make its column's field a sqlfield.Value$`
+	db.NamedQuery("select id from customers where email = :email", map[string]any{"email": c.Email}) // want `sqlx.DB.NamedQuery`
+	db.MustExec("update customers set email = ?", c.Email)                                           // want `sqlx.DB.MustExec`
+	db.Get(c, "select id from customers where email = ?", c.Email)                                   // want `sqlx.DB.Get`
+	db.NamedExec("update customers set name = :name where id = :id", c)
+	db.Get(&c.Email, "select email from customers where id = ?", c.ID)
+}
+
+func ofBun(db *bun.DB, c *store.Customer) {
+	db.NewInsert().Model(c)                                     // want `^store.Customer.Email \(column email\) is written in the clear by bun.InsertQuery.Model: `
+	db.NewUpdate().Model(c).Set("name = ?", c.Name)             // want `bun.UpdateQuery.Model`
+	db.NewUpdate().Table("customers").Set("email = ?", c.Email) // want `bun.UpdateQuery.Set`
+	db.NewSelect().Model(c).Where("email = ?", c.Email)         // want `bun.SelectQuery.Where`
+	db.NewSelect().Model(c).Where("id = ?", c.ID)
+}

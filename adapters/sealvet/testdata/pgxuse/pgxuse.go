@@ -1,0 +1,145 @@
+package pgxuse
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgtype"
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/sealfield/sealfield/adapters/pgxfield"
+
+	"example.com/shop/store"
+)
+
+// execer is an application's own interface over pgx.
+type execer interface {
+	Exec(ctx context.Context, sql string, args ...any) (pgconn.CommandTag, error)
+	Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error)
+	QueryRow(ctx context.Context, sql string, args ...any) pgx.Row
+}
+
+func named(c store.Customer, m *store.Member, plain store.Plain) []any {
+	args := pgx.NamedArgs{"id": c.ID}
+	args["email"] = c.Email            // want `^store.Customer.Email \(column email\) is written in the clear by pgx.NamedArgs: use pgxfield's Table.Args$`
+	args["ok"], args["pan"] = 1, c.PAN // want `Customer.PAN \(column pan\)`
+	args["name"] = c.Name
+	n := len(c.Email)
+	return []any{
+		args,
+		pgx.NamedArgs{"id": c.ID, "email": c.Email}, // want `Customer.Email \(column email\)`
+		pgx.StrictNamedArgs{
+			"other": c.Email,                                   // want `by pgx.StrictNamedArgs`
+			"ssn":   *c.SSN,                                    // want `Customer.SSN \(column ssn\)`
+			"phone": m.Phone,                                   // want `Contact.Phone \(column phone\)`
+			"born":  c.Born.Format(time.DateOnly),              // want `Customer.Born \(column born\)`
+			"utc":   c.Born.UTC(),                              // want `Customer.Born`
+			"lower": strings.ToLower(c.Email),                  // want `Customer.Email`
+			"tag":   c.Tags[0],                                 // want `Customer.Tags`
+			"list":  []string{"x", c.Email},                    // want `Customer.Email`
+			"text":  pgtype.Text{String: c.Email, Valid: true}, // want `Customer.Email`
+			"bytes": []byte(c.Email),                           // want `Customer.Email`
+			"json":  c,                                         // want `Customer.Email`
+			"year":  c.Born.Year(),
+			"n":     n,
+			"len":   len(c.Email),
+			"seal":  seal(c.Email),
+			"last":  c.PAN[len(c.PAN)-4:],
+			"wax":   plain.Name,
+			"left":  plain.Left,
+		},
+		map[string]any{"email": c.Email}, // a map of any use
+	}
+}
+
+func seal(s string) []byte { return nil }
+
+func structs(ctx context.Context, pool *pgxpool.Pool, c *store.Customer, plain store.Plain) {
+	pool.Exec(ctx, "insert into customers (id, email) values (@id, @email)", pgx.StructArgs(c))  // want `^store.Customer.Email \(column email\) is written in the clear by pgx.StructArgs: use pgxfield's Table.Args$`
+	pool.Exec(ctx, "update customers set born = @born where id = @id", pgx.StrictStructArgs(*c)) // want `Customer.Born \(column born\) is written in the clear by pgx.StrictStructArgs`
+	pool.Exec(ctx, "delete from customers where id = @id", pgx.StructArgs(c))
+	pool.Exec(ctx, "insert into plain (id, name) values (@id, @name)", pgx.StructArgs(plain))
+	args := pgx.StructArgs(store.Member{}) // want `Contact.Phone`
+	pool.Exec(ctx, "delete from members where id = @id", args)
+}
+
+func positional(ctx context.Context, pool *pgxpool.Pool, conn *pgx.Conn, tx pgx.Tx, db execer, c *store.Customer) {
+	pool.Exec(ctx, "insert into customers (id, email) values ($1, $2)", c.ID, c.Email) // want `^store.Customer.Email \(column email\) is an argument of pgxpool.Pool.Exec in the clear: write it with pgxfield's Table.Args, search it with Table.Match$`
+	conn.Query(ctx, "select id from customers where email = $1", c.Email)              // want `Customer.Email \(column email\) is an argument of pgx.Conn.Query in the clear`
+	tx.QueryRow(ctx, "select id from customers where ssn = $1", c.SSN)                 // want `Customer.SSN \(column ssn\) is an argument of pgx.Tx.QueryRow in the clear`
+	db.Exec(ctx, "update customers set email = $1", c.Email)                           // want `Customer.Email \(column email\) is an argument of pgxuse.execer.Exec in the clear`
+	db.Exec(ctx, "insert into events (payload) values ($1)", c)                        // want `Customer.Email`
+	helper(ctx, "update customers set email = $1", c.Email)                            // want `is an argument of pgxuse.helper in the clear`
+	var batch pgx.Batch
+	batch.Queue("update customers set email = $1", c.Email) // want `pgx.Batch.Queue`
+
+	email := c.Email
+	db.Exec(ctx, "update customers set email = $1", email) // want `Customer.Email`
+	masked := c.Email
+	masked = mask(masked)
+	db.Exec(ctx, "update customers set masked = $1", masked)
+	list := []any{c.ID}
+	list = append(list, c.Email)
+	db.Exec(ctx, "insert into customers (id, email) values ($1, $2)", list...)                 // want `Customer.Email`
+	db.Exec(ctx, "insert into customers (id, email) values ($1, $2)", []any{c.ID, c.Email}...) // want `Customer.Email`
+
+	db.QueryRow(ctx, "select email from customers").Scan(&c.ID, &c.Email)
+	db.Exec(ctx, "update customers set name = $1, n = $2 where id = $3", c.Name, len(c.Email), c.ID)
+}
+
+func helper(ctx context.Context, sql string, args ...any) (pgconn.CommandTag, error) {
+	return pgconn.CommandTag{}, nil
+}
+
+func mask(s string) string { return "" }
+
+func text(ctx context.Context, db execer, c store.Customer) {
+	db.Exec(ctx, "update customers set email = '"+c.Email+"'")                                          // want `^store.Customer.Email \(column email\) stands in the clear in the SQL of pgxuse.execer.Exec: write it`
+	db.Query(ctx, fmt.Sprintf("select id from customers where email = '%s' or id = %d", c.Email, c.ID)) // want `Customer.Email`
+	sql := "select id from customers where true"
+	sql += " and email = '" + c.Email + "'"
+	db.Query(ctx, sql) // want `Customer.Email`
+	quoted := fmt.Sprintf("select id from customers where pan = '%s'", c.PAN)
+	db.Query(ctx, quoted) // want `Customer.PAN`
+	db.Query(ctx, "select id from customers where name = '"+c.Name+"'")
+}
+
+func copies(ctx context.Context, conn *pgx.Conn, all []store.Customer) {
+	table, columns := pgx.Identifier{"customers"}, []string{"id", "email"}
+	conn.CopyFrom(ctx, table, columns, pgx.CopyFromSlice(len(all), func(i int) ([]any, error) {
+		return []any{all[i].ID, all[i].Email}, nil // want `^store.Customer.Email \(column email\) is copied in the clear by pgx.CopyFromSlice: use pgxfield's Table.CopyFrom$`
+	}))
+	var rows [][]any
+	for _, c := range all {
+		rows = append(rows, []any{c.ID, c.Email})
+	}
+	conn.CopyFrom(ctx, table, columns, pgx.CopyFromRows(rows)) // want `Customer.Email`
+	conn.CopyFrom(ctx, table, columns, pgx.CopyFromSlice(len(all), func(i int) ([]any, error) {
+		return []any{all[i].ID, seal(all[i].Email)}, nil
+	}))
+}
+
+func sealed(ctx context.Context, pool *pgxpool.Pool, customers *pgxfield.Table[store.Customer], c store.Customer) error {
+	_, err := pool.Exec(ctx, "insert into customers (id, email, email_idx) values (@id, @email, @email_idx)", customers.Args(&c))
+	if err != nil {
+		return err
+	}
+	tags, err := customers.Match(ctx, "email", c.Email)
+	if err != nil {
+		return err
+	}
+	rows, err := pool.Query(ctx, "select * from customers where email_idx = any($1)", tags)
+	if err != nil {
+		return err
+	}
+	found, err := customers.Collect(ctx, rows)
+	if err != nil {
+		return fmt.Errorf("customer %d of %d: %w", c.ID, len(found), err)
+	}
+	_, err = pool.Exec(ctx, "update customers set id = @id, email = @email, email_idx = @email_idx where id = @old",
+		customers.Args(&c, pgx.NamedArgs{"old": 42}))
+	return err
+}

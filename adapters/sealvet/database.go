@@ -5,6 +5,7 @@ import (
 	"go/constant"
 	"go/types"
 	"regexp"
+	"slices"
 	"strings"
 
 	"golang.org/x/tools/go/ast/inspector"
@@ -29,9 +30,9 @@ var databasePaths = map[string]bool{
 // What to use in place of what was found.
 const (
 	useArgs  = ": use pgxfield's Table.Args"
-	useTable = ": write it with pgxfield's Table.Args, search it with Table.Match"
+	useTable = ": write with pgxfield's Table.Args, search with its Match"
 	useCopy  = ": use pgxfield's Table.CopyFrom"
-	useSQL   = ": make its column's field a sqlfield.Value"
+	useSQL   = ": use a sqlfield.Value"
 )
 
 // namedArgs looks at a literal of pgx.NamedArgs.
@@ -55,6 +56,15 @@ func (c *checker) namedArgsEntry(n *ast.AssignStmt) {
 			if name := namedArgsType(c.info.TypeOf(index.X)); name != "" {
 				c.namedArg(n, n.Rhs[i], name)
 			}
+		}
+	}
+}
+
+// namedArgsOf looks at pgx.NamedArgs(m).
+func (c *checker) namedArgsOf(call *ast.CallExpr) {
+	if c.info.Types[call.Fun].IsType() && len(call.Args) == 1 {
+		if name := namedArgsType(c.info.TypeOf(call)); name != "" {
+			c.namedArg(call, call.Args[0], name)
 		}
 	}
 }
@@ -97,7 +107,7 @@ func (c *checker) database(cur inspector.Cursor, call *ast.CallExpr, fn *types.F
 			return
 		}
 	case "github.com/uptrace/bun":
-		if fn.Name() == "Model" && writesBun(fn) {
+		if fn.Name() == "Model" && typeNamed(fn.Signature().Recv().Type(), "InsertQuery", "UpdateQuery") {
 			c.reportRow(call, call.Args[0], " is written in the clear by "+name+useSQL)
 			return
 		}
@@ -172,7 +182,7 @@ func (c *checker) reportColumns(call *ast.CallExpr, row ast.Expr, sign, sql stri
 // reportRow reports a row, or rows, with sealed columns.
 func (c *checker) reportRow(n ast.Node, row ast.Expr, after string) {
 	t := rowType(c.info.TypeOf(row))
-	if t == nil || isValuer(c.info.TypeOf(row)) {
+	if t == nil || convertsItself(c.info.TypeOf(row)) {
 		return
 	}
 	if found := c.fields(t); len(found) > 0 {
@@ -180,9 +190,10 @@ func (c *checker) reportRow(n ast.Node, row ast.Expr, after string) {
 	}
 }
 
-// isValuer tells whether the type converts itself for the database.
-func isValuer(t types.Type) bool {
-	return method(t, "Value") == "() (database/sql/driver.Value, error)"
+// convertsItself tells whether a type has a say in what the database gets of it:
+// it is a driver.Valuer or a pgx.QueryRewriter.
+func convertsItself(t types.Type) bool {
+	return method(t, "Value") == "() (database/sql/driver.Value, error)" || method(t, "RewriteQuery") != ""
 }
 
 // copyFrom looks at the values of a COPY.
@@ -204,28 +215,25 @@ func (c *checker) copyFrom(call *ast.CallExpr, name string) {
 }
 
 // statement looks at a call that executes SQL: a function with a last parameter
-// "args ...any" that belongs to a database package or has a result of one, so
-// that an application's own interface over pgx or database/sql is one too.
+// "args ...any", or one that is named sql or query, that belongs to a database
+// package or has a result of one, so that an application's own interface over pgx
+// or database/sql is one too.
 func (c *checker) statement(call *ast.CallExpr, fn *types.Func, name string) {
-	variadic := variadicAny(fn.Signature())
-	prepares := strings.HasPrefix(fn.Name(), "Prepare")
-	if !variadic && !prepares || fn.Name() == "Scan" || !usesDatabase(fn) {
+	if !usesDatabase(fn) {
 		return
 	}
 	hint := useSQL
-	if c.isPgx(fn) {
+	if isPgx(fn) {
 		hint = useTable
 	}
-	last := fn.Signature().Params().Len()
-	if variadic {
-		last--
-	}
-	for _, arg := range call.Args[:min(last, len(call.Args))] {
-		if isString(c.info.TypeOf(arg)) {
+	takesArgs, last := argsOf(fn)
+	for i := range min(last, len(call.Args)) {
+		param, arg := fn.Signature().Params().At(i), call.Args[i]
+		if isString(c.info.TypeOf(arg)) && (takesArgs || param.Name() == "sql" || param.Name() == "query") {
 			c.reportCarried(call, arg, c.carries(arg), " stands in the clear in the SQL of "+name+hint)
 		}
 	}
-	if !variadic {
+	if !takesArgs {
 		return
 	}
 	for _, arg := range c.arguments(call, last) {
@@ -237,50 +245,61 @@ func (c *checker) statement(call *ast.CallExpr, fn *types.Func, name string) {
 	}
 }
 
+// argsOf tells whether a function takes the arguments of a statement as its last
+// parameter, and returns the number of those before. Where no parameter could
+// be the statement, "...any" are destinations, as of Scan; but a Stmt has it.
+func argsOf(fn *types.Func) (takesArgs bool, before int) {
+	sig := fn.Signature()
+	params := sig.Params()
+	if !sig.Variadic() {
+		return false, params.Len()
+	}
+	before = params.Len() - 1
+	slice, ok := params.At(before).Type().(*types.Slice)
+	if !ok || !types.Identical(slice.Elem().Underlying(), types.NewInterfaceType(nil, nil)) {
+		return false, before
+	}
+	if recv := sig.Recv(); recv != nil && typeNamed(recv.Type(), "Stmt") {
+		return true, before
+	}
+	for i := range before {
+		t := params.At(i).Type()
+		if isString(t) || types.Identical(t.Underlying(), types.NewInterfaceType(nil, nil)) {
+			return true, before
+		}
+	}
+	return false, before
+}
+
+// typeNamed tells whether t is, or points to, a type of one of those names.
+func typeNamed(t types.Type, names ...string) bool {
+	named, ok := types.Unalias(deref(t)).(*types.Named)
+	return ok && slices.Contains(names, named.Obj().Name())
+}
+
 // usesDatabase tells whether a function belongs to a database package or returns
 // a type of one.
 func usesDatabase(fn *types.Func) bool {
-	if databasePaths[pathOf(fn)] {
-		return true
-	}
-	for v := range fn.Signature().Results().Variables() {
-		if named, ok := types.Unalias(deref(v.Type())).(*types.Named); ok && databasePaths[pathOf(named.Obj())] {
-			return true
-		}
-	}
-	return false
+	return anyPackage(fn, func(path string) bool { return databasePaths[path] })
 }
 
 // isPgx tells whether a function is pgx's or returns a type of pgx.
-func (c *checker) isPgx(fn *types.Func) bool {
-	if strings.HasPrefix(pathOf(fn), pgxPath) {
+func isPgx(fn *types.Func) bool {
+	return anyPackage(fn, func(path string) bool { return strings.HasPrefix(path, pgxPath) })
+}
+
+// anyPackage tells whether is does so of the package of a function or of one of
+// its results.
+func anyPackage(fn *types.Func, is func(path string) bool) bool {
+	if is(pathOf(fn)) {
 		return true
 	}
 	for v := range fn.Signature().Results().Variables() {
-		if named, ok := types.Unalias(deref(v.Type())).(*types.Named); ok && strings.HasPrefix(pathOf(named.Obj()), pgxPath) {
+		if named, ok := types.Unalias(deref(v.Type())).(*types.Named); ok && is(pathOf(named.Obj())) {
 			return true
 		}
 	}
 	return false
-}
-
-// variadicAny tells whether the last parameter is ...any.
-func variadicAny(sig *types.Signature) bool {
-	if !sig.Variadic() {
-		return false
-	}
-	slice, ok := sig.Params().At(sig.Params().Len() - 1).Type().(*types.Slice)
-	if !ok {
-		return false
-	}
-	i, ok := slice.Elem().Underlying().(*types.Interface)
-	return ok && i.Empty()
-}
-
-// writesBun tells whether a method belongs to bun's INSERT or UPDATE.
-func writesBun(fn *types.Func) bool {
-	named, ok := types.Unalias(deref(fn.Signature().Recv().Type())).(*types.Named)
-	return ok && (named.Obj().Name() == "InsertQuery" || named.Obj().Name() == "UpdateQuery")
 }
 
 // constantString returns the constant text that an expression is, if it is one.
@@ -292,8 +311,11 @@ func constantString(info *types.Info, e ast.Expr) (string, bool) {
 	return constant.StringVal(v), true
 }
 
-// callee returns the function that a call names, or nil.
+// callee returns the function of a package that a call names, or nil.
 func (c *checker) callee(call *ast.CallExpr) *types.Func {
-	fn, _ := typeutil.Callee(c.info, call).(*types.Func)
+	fn, ok := typeutil.Callee(c.info, call).(*types.Func)
+	if !ok || fn.Pkg() == nil { // the method of error belongs to none
+		return nil
+	}
 	return fn
 }

@@ -63,8 +63,9 @@ func (c *checker) typeName(t types.Type) string {
 	})
 }
 
-// selected returns the tagged field that a selector reads, or reads a part of.
-func (c *checker) selected(sel *ast.SelectorExpr) *field {
+// selected returns the field that a selector reads, or reads a part of, if accept
+// does.
+func (c *checker) selected(sel *ast.SelectorExpr, accept acceptor) *field {
 	s := c.info.Selections[sel]
 	if s == nil || s.Kind() != types.FieldVal {
 		return nil
@@ -75,15 +76,28 @@ func (c *checker) selected(sel *ast.SelectorExpr) *field {
 		if st == nil {
 			return nil
 		}
-		if f := c.tagged(t, st, i); f != nil {
+		if f := accept(t, st, i); f != nil {
 			return f
 		}
 		t = st.Field(i).Type()
 	}
 	if x, ok := ast.Unparen(sel.X).(*ast.SelectorExpr); ok {
-		return c.selected(x)
+		return c.selected(x, accept)
 	}
 	return nil
+}
+
+// acceptor returns field i of a struct, or nil if it is not of the kind that is
+// looked for.
+type acceptor func(owner types.Type, st *types.Struct, i int) *field
+
+// sealed returns field i of a struct if its column is sealed, be it by its tag
+// or by its type.
+func (c *checker) sealed(owner types.Type, st *types.Struct, i int) *field {
+	if sealsItself(st.Field(i).Type()) {
+		return c.fieldOf(owner, st, i)
+	}
+	return c.tagged(owner, st, i)
 }
 
 // fields returns those of a struct that are tagged, with those of the structs
@@ -98,13 +112,10 @@ func (c *checker) fields(t types.Type) (found []*field) {
 }
 
 // sealedColumn returns the field whose sealed column a map or statement of GORM
-// calls name, be it sealed by its tag or by its type.
+// calls name.
 func (c *checker) sealedColumn(t types.Type, name string) (found *field) {
 	c.eachField(t, func(owner types.Type, st *types.Struct, i int) {
-		f := c.tagged(owner, st, i)
-		if f == nil && sealsItself(st.Field(i).Type()) {
-			f = c.fieldOf(owner, st, i)
-		}
+		f := c.sealed(owner, st, i)
 		if f != nil && (name == f.name || name == f.column || name == gormColumn(f.tag) || name == snake(f.name)) {
 			found = f
 		}

@@ -152,7 +152,7 @@ func (c *checker) mayBeClear(value ast.Expr) bool {
 	if !ok || pathOf(named.Obj()) == "database/sql" {
 		return true
 	}
-	return !isValuer(t) && !databasePaths[pathOf(named.Obj())]
+	return !convertsItself(t) && !databasePaths[pathOf(named.Obj())]
 }
 
 // model returns the type of the row that a chain of GORM's calls is about, or

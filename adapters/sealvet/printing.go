@@ -133,9 +133,9 @@ func (c *checker) reportRevealed(call *ast.CallExpr, fn *types.Func, arg ast.Exp
 	if len(found) == 0 {
 		return false
 	}
-	text := found[0].String() + " is shown in the clear by " + calledName(fn) + ": print less"
-	if found[0].owner != "struct" {
-		text += ", or give " + found[0].owner + " a method " + remedy
+	text := found[0].String() + " is shown in the clear by " + calledName(fn) + ": leave it out, or mask it"
+	if owner := found[0].owner; owner != "struct" {
+		text = strings.TrimSuffix(text, "mask it") + "give " + owner + " a " + remedy + " method"
 	}
 	c.report(call, arg.Pos(), text)
 	return true

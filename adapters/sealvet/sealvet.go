@@ -9,7 +9,6 @@ import (
 	"golang.org/x/tools/go/analysis"
 	"golang.org/x/tools/go/analysis/passes/inspect"
 	"golang.org/x/tools/go/ast/inspector"
-	"golang.org/x/tools/go/types/typeutil"
 )
 
 // Analyzer reports code that brings fields with seal tags past the library into
@@ -106,7 +105,8 @@ func (c *checker) run() {
 		case *ast.AssignStmt:
 			c.namedArgsEntry(n)
 		case *ast.CallExpr:
-			if fn, ok := typeutil.Callee(c.info, n).(*types.Func); ok {
+			c.namedArgsOf(n)
+			if fn := c.callee(n); fn != nil {
 				c.database(cur, n, fn)
 			}
 		}
@@ -116,7 +116,7 @@ func (c *checker) run() {
 			continue
 		}
 		call := cur.Node().(*ast.CallExpr)
-		if fn, ok := typeutil.Callee(c.info, call).(*types.Func); ok {
+		if fn := c.callee(call); fn != nil {
 			c.printing(call, fn)
 		}
 	}

@@ -48,16 +48,16 @@ func (c *checker) carriesIn(e ast.Expr, depth int) (found []carried) {
 		if e.Op == token.ADD && isString(c.info.TypeOf(e)) {
 			all(e.X, e.Y)
 		}
-	case *ast.IndexExpr:
-		if !isString(c.info.TypeOf(e.X)) {
-			all(e.X)
+	case *ast.IndexExpr: // of a field that is a slice; of a variable it may be any entry
+		if x, ok := ast.Unparen(e.X).(*ast.SelectorExpr); ok && !isString(c.info.TypeOf(x)) {
+			all(x)
 		}
 	case *ast.CompositeLit:
 		if c.isWrapper(c.info.TypeOf(e)) {
 			all(elements(e)...)
 		}
 	case *ast.SelectorExpr:
-		if f := c.selected(e); f != nil {
+		if f := c.selected(e, c.tagged); f != nil {
 			found = append(found, carried{f, e})
 		}
 	case *ast.Ident:
@@ -65,9 +65,24 @@ func (c *checker) carriesIn(e ast.Expr, depth int) (found []carried) {
 			all(v.all()...)
 		}
 	case *ast.CallExpr:
+		if f := c.opened(e); f != nil {
+			found = append(found, carried{f, e})
+		}
 		all(c.unchanged(e)...)
 	}
 	return found
+}
+
+// opened returns the field that a call of sqlfield's Open decrypts.
+func (c *checker) opened(call *ast.CallExpr) *field {
+	fn := c.callee(call)
+	if fn == nil || fn.Name() != "Open" || pathOf(fn) != sqlfieldPath || fn.Signature().Recv() == nil {
+		return nil
+	}
+	if x, ok := ast.Unparen(ast.Unparen(call.Fun).(*ast.SelectorExpr).X).(*ast.SelectorExpr); ok {
+		return c.selected(x, c.sealed)
+	}
+	return nil
 }
 
 // isWrapper tells whether a value of the type holds others as they are: a slice,
@@ -223,6 +238,8 @@ func variables(in *inspector.Inspector, pass *analysis.Pass) map[*types.Var]*var
 			for i, left := range n.Lhs {
 				if len(n.Lhs) == len(n.Rhs) {
 					assign(left, n.Rhs[i], n.Tok)
+				} else if i == 0 { // email, err := c.Email.Open(ctx)
+					assign(left, n.Rhs[0], n.Tok)
 				} else {
 					spoil(left)
 				}

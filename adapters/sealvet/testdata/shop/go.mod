@@ -28,4 +28,4 @@ require (
 	google.golang.org/protobuf v1.36.11 // indirect
 )
 
-replace github.com/sealfield/sealfield => ../../..
+replace github.com/sealfield/sealfield => ../../../..

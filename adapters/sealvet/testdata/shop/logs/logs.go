@@ -13,7 +13,7 @@ import (
 )
 
 func rows(c store.Customer, m *store.Member, all []store.Customer, byID map[int64]store.Customer, list []*store.Customer, page store.Page[store.Customer], p store.Plain, ptrs store.Pointers) {
-	fmt.Println(c)                    // want `^store.Customer.Email \(column email\) is shown in the clear by fmt.Println: print less, or give store.Customer a method Format$`
+	fmt.Println(c)                    // want `^store.Customer.Email \(column email\) is shown in the clear by fmt.Println: leave it out, or give store.Customer a Format method$`
 	fmt.Printf("%d: %+v\n", c.ID, &c) // want `fmt.Printf`
 	fmt.Print(m)                      // want `Contact.Phone`
 	log.Printf("%v", all)             // want `log.Printf`
@@ -28,7 +28,7 @@ func rows(c store.Customer, m *store.Member, all []store.Customer, byID map[int6
 		n int
 		c store.Customer
 	}{1, c})
-	fmt.Println(struct { // want `struct.Mail \(column mail\) is shown in the clear by fmt.Println: print less$`
+	fmt.Println(struct { // want `struct.Mail \(column mail\) is shown in the clear by fmt.Println: leave it out, or mask it$`
 		Mail string `db:"mail" seal:"encrypt"`
 	}{"x"})
 	args := []any{1, c}
@@ -59,11 +59,12 @@ func fields(c *store.Customer, w io.Writer) error {
 	fmt.Fprintf(w, "<td>%s</td>", c.Email)
 	fmt.Println(c.SSN, c.Name, len(c.Email), c.PAN[12:]) // the address of SSN
 	fmt.Printf("%T %d", c.Email, c.ID)
+	fmt.Println(io.EOF.Error())
 	return nil
 }
 
 func slogs(ctx context.Context, logger *slog.Logger, c store.Customer, list []*store.Customer, ptrs store.Pointers) {
-	slog.Info("new", "customer", c)                                            // want `^store.Customer.Email \(column email\) is shown in the clear by slog.Info: print less, or give store.Customer a method LogValue$`
+	slog.Info("new", "customer", c)                                            // want `^store.Customer.Email \(column email\) is shown in the clear by slog.Info: leave it out, or give store.Customer a LogValue method$`
 	slog.Info("new", "email", c.Email)                                         // want `^store.Customer.Email \(column email\) is shown in the clear by slog.Info: leave it out, or mask it$`
 	slog.Info("new "+c.Email, "id", c.ID)                                      // want `slog.Info`
 	logger.ErrorContext(ctx, "new", slog.Any("customer", &c))                  // want `slog.Any`

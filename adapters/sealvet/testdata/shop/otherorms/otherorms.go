@@ -1,6 +1,8 @@
 package otherorms
 
 import (
+	"context"
+
 	"github.com/jmoiron/sqlx"
 	"github.com/uptrace/bun"
 
@@ -8,7 +10,7 @@ import (
 )
 
 func ofSqlx(db *sqlx.DB, c *store.Customer) {
-	db.NamedExec("insert into customers (id, email) values (:id, :email)", c)                        // want `^store.Customer.Email \(column email\) is written in the clear by sqlx.DB.NamedExec: make its column's field a sqlfield.Value$`
+	db.NamedExec("insert into customers (id, email) values (:id, :email)", c)                        // want `^store.Customer.Email \(column email\) is written in the clear by sqlx.DB.NamedExec: use a sqlfield.Value$`
 	db.NamedQuery("select id from customers where email = :email", map[string]any{"email": c.Email}) // want `sqlx.DB.NamedQuery`
 	db.MustExec("update customers set email = ?", c.Email)                                           // want `sqlx.DB.MustExec`
 	db.Get(c, "select id from customers where email = ?", c.Email)                                   // want `sqlx.DB.Get`
@@ -16,10 +18,11 @@ func ofSqlx(db *sqlx.DB, c *store.Customer) {
 	db.Get(&c.Email, "select email from customers where id = ?", c.ID)
 }
 
-func ofBun(db *bun.DB, c *store.Customer) {
+func ofBun(ctx context.Context, db *bun.DB, c *store.Customer) {
 	db.NewInsert().Model(c)                                     // want `^store.Customer.Email \(column email\) is written in the clear by bun.InsertQuery.Model: `
 	db.NewUpdate().Model(c).Set("name = ?", c.Name)             // want `bun.UpdateQuery.Model`
 	db.NewUpdate().Table("customers").Set("email = ?", c.Email) // want `bun.UpdateQuery.Set`
 	db.NewSelect().Model(c).Where("email = ?", c.Email)         // want `bun.SelectQuery.Where`
 	db.NewSelect().Model(c).Where("id = ?", c.ID)
+	db.NewUpdate().Table("customers").Set("name = ?", c.Name).Returning("email").Exec(ctx, &c.Email)
 }

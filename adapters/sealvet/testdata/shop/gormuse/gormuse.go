@@ -18,7 +18,7 @@ type User struct {
 }
 
 func maps(db *gorm.DB, c store.Customer, in string) {
-	db.Model(&User{}).Updates(map[string]any{"name": in, "mail": in})              // want `^User.WorkEmail \(column mail\) is written in the clear by gorm.DB.Updates: make its column's field a sqlfield.Value$`
+	db.Model(&User{}).Updates(map[string]any{"name": in, "mail": in})              // want `^User.WorkEmail \(column mail\) is written in the clear by gorm.DB.Updates: use a sqlfield.Value$`
 	db.Model(&User{}).Where("id = ?", 1).Updates(map[string]any{"WorkEmail": "x"}) // want `User.WorkEmail`
 	db.Model(&User{}).Update("home_email", in)                                     // want `User.HomeEmail \(column home_email\) is written in the clear by gorm.DB.Update`
 	db.Model(&User{}).UpdateColumn("mail", in)                                     // want `User.WorkEmail`

@@ -27,6 +27,9 @@ func named(c store.Customer, m *store.Member, plain store.Plain) []any {
 	args["email"] = c.Email            // want `^store.Customer.Email \(column email\) is written in the clear by pgx.NamedArgs: use pgxfield's Table.Args$`
 	args["ok"], args["pan"] = 1, c.PAN // want `Customer.PAN \(column pan\)`
 	args["name"] = c.Name
+	m2 := map[string]any{"id": c.ID}
+	m2["email"] = c.Email
+	_ = pgx.NamedArgs(m2) // want `store.Customer.Email`
 	n := len(c.Email)
 	return []any{
 		args,
@@ -67,7 +70,7 @@ func structs(ctx context.Context, pool *pgxpool.Pool, c *store.Customer, plain s
 }
 
 func positional(ctx context.Context, pool *pgxpool.Pool, conn *pgx.Conn, tx pgx.Tx, db execer, c *store.Customer) {
-	pool.Exec(ctx, "insert into customers (id, email) values ($1, $2)", c.ID, c.Email) // want `^store.Customer.Email \(column email\) is an argument of pgxpool.Pool.Exec in the clear: write it with pgxfield's Table.Args, search it with Table.Match$`
+	pool.Exec(ctx, "insert into customers (id, email) values ($1, $2)", c.ID, c.Email) // want `^store.Customer.Email \(column email\) is an argument of pgxpool.Pool.Exec in the clear: write with pgxfield's Table.Args, search with its Match$`
 	conn.Query(ctx, "select id from customers where email = $1", c.Email)              // want `Customer.Email \(column email\) is an argument of pgx.Conn.Query in the clear`
 	tx.QueryRow(ctx, "select id from customers where ssn = $1", c.SSN)                 // want `Customer.SSN \(column ssn\) is an argument of pgx.Tx.QueryRow in the clear`
 	db.Exec(ctx, "update customers set email = $1", c.Email)                           // want `Customer.Email \(column email\) is an argument of pgxuse.execer.Exec in the clear`
@@ -86,6 +89,8 @@ func positional(ctx context.Context, pool *pgxpool.Pool, conn *pgx.Conn, tx pgx.
 	db.Exec(ctx, "insert into customers (id, email) values ($1, $2)", list...)                 // want `Customer.Email`
 	db.Exec(ctx, "insert into customers (id, email) values ($1, $2)", []any{c.ID, c.Email}...) // want `Customer.Email`
 
+	db.Exec(ctx, "update customers set id = $1", list[0])
+	conn.Exec(ctx, "update customers set email = @email", rewriter{*c})
 	db.QueryRow(ctx, "select email from customers").Scan(&c.ID, &c.Email)
 	db.Exec(ctx, "update customers set name = $1, n = $2 where id = $3", c.Name, len(c.Email), c.ID)
 }
@@ -94,16 +99,25 @@ func helper(ctx context.Context, sql string, args ...any) (pgconn.CommandTag, er
 	return pgconn.CommandTag{}, nil
 }
 
+// rewriter makes arguments of a row itself.
+type rewriter struct{ store.Customer }
+
+func (rewriter) RewriteQuery(context.Context, *pgx.Conn, string, []any) (string, []any, error) {
+	return "", nil, nil
+}
+
 func mask(s string) string { return "" }
 
-func text(ctx context.Context, db execer, c store.Customer) {
-	db.Exec(ctx, "update customers set email = '"+c.Email+"'")                                          // want `^store.Customer.Email \(column email\) stands in the clear in the SQL of pgxuse.execer.Exec: write it`
+func text(ctx context.Context, db execer, conn *pgx.Conn, c store.Customer) {
+	db.Exec(ctx, "update customers set email = '"+c.Email+"'")                                          // want `^store.Customer.Email \(column email\) stands in the clear in the SQL of pgxuse.execer.Exec: write with`
 	db.Query(ctx, fmt.Sprintf("select id from customers where email = '%s' or id = %d", c.Email, c.ID)) // want `Customer.Email`
 	sql := "select id from customers where true"
 	sql += " and email = '" + c.Email + "'"
 	db.Query(ctx, sql) // want `Customer.Email`
 	quoted := fmt.Sprintf("select id from customers where pan = '%s'", c.PAN)
-	db.Query(ctx, quoted) // want `Customer.PAN`
+	db.Query(ctx, quoted)                              // want `Customer.PAN`
+	conn.Prepare(ctx, c.Email, "select '"+c.Email+"'") // want `Customer.Email \(column email\) stands in the clear in the SQL of pgx.Conn.Prepare`
+	conn.PgConn().Exec(ctx, "select '"+c.Email+"'")    // want `pgconn.PgConn.Exec`
 	db.Query(ctx, "select id from customers where name = '"+c.Name+"'")
 }
 

@@ -2,7 +2,6 @@ package sealvet
 
 import (
 	"go/ast"
-	"go/constant"
 	"go/types"
 	"regexp"
 	"slices"
@@ -12,19 +11,17 @@ import (
 	"golang.org/x/tools/go/types/typeutil"
 )
 
-const pgxPath = "github.com/jackc/pgx/v5"
-
 // databasePaths are the packages whose functions, and functions with whose
 // results, execute SQL.
 var databasePaths = map[string]bool{
-	"database/sql":            true,
-	pgxPath:                   true,
-	pgxPath + "/pgxpool":      true,
-	pgxPath + "/pgconn":       true,
-	"github.com/jmoiron/sqlx": true,
-	"github.com/uptrace/bun":  true,
-	gormPath:                  true,
-	gormPath + "/clause":      true,
+	"database/sql":       true,
+	pgxPath:              true,
+	pgxPath + "/pgxpool": true,
+	pgxPath + "/pgconn":  true,
+	sqlxPath:             true,
+	bunPath:              true,
+	gormPath:             true,
+	gormPath + "/clause": true,
 }
 
 // What to use in place of what was found.
@@ -34,59 +31,6 @@ const (
 	useCopy  = ": use pgxfield's Table.CopyFrom"
 	useSQL   = ": use a sqlfield.Value"
 )
-
-// namedArgs looks at a literal of pgx.NamedArgs.
-func (c *checker) namedArgs(lit *ast.CompositeLit) {
-	name := namedArgsType(c.info.TypeOf(lit))
-	if name == "" {
-		return
-	}
-	for _, e := range elements(lit) {
-		c.namedArg(lit, e, name)
-	}
-}
-
-// namedArgsEntry looks at args["email"] = v.
-func (c *checker) namedArgsEntry(n *ast.AssignStmt) {
-	if len(n.Lhs) != len(n.Rhs) {
-		return
-	}
-	for i, left := range n.Lhs {
-		if index, ok := ast.Unparen(left).(*ast.IndexExpr); ok {
-			if name := namedArgsType(c.info.TypeOf(index.X)); name != "" {
-				c.namedArg(n, n.Rhs[i], name)
-			}
-		}
-	}
-}
-
-// namedArgsOf looks at pgx.NamedArgs(m).
-func (c *checker) namedArgsOf(call *ast.CallExpr) {
-	if c.info.Types[call.Fun].IsType() && len(call.Args) == 1 {
-		if name := namedArgsType(c.info.TypeOf(call)); name != "" {
-			c.namedArg(call, call.Args[0], name)
-		}
-	}
-}
-
-func (c *checker) namedArg(n ast.Node, value ast.Expr, name string) {
-	after := " is written in the clear by " + name + useArgs
-	c.reportCarried(n, value, c.carries(value), after)
-	c.reportRow(n, value, after)
-}
-
-// namedArgsType returns the name of the type if it is one of pgx's for named
-// arguments.
-func namedArgsType(t types.Type) string {
-	named, ok := types.Unalias(t).(*types.Named)
-	if !ok || pathOf(named.Obj()) != pgxPath {
-		return ""
-	}
-	if name := named.Obj().Name(); name == "NamedArgs" || name == "StrictNamedArgs" {
-		return "pgx." + name
-	}
-	return ""
-}
 
 // database looks at a call that may bring values into a database.
 func (c *checker) database(cur inspector.Cursor, call *ast.CallExpr, fn *types.Func) {
@@ -101,14 +45,14 @@ func (c *checker) database(cur inspector.Cursor, call *ast.CallExpr, fn *types.F
 			c.copyFrom(call, name)
 			return
 		}
-	case "github.com/jmoiron/sqlx":
+	case sqlxPath:
 		if strings.HasPrefix(fn.Name(), "Named") || fn.Name() == "BindNamed" {
 			c.namedStruct(call, name)
 			return
 		}
-	case "github.com/uptrace/bun":
-		if fn.Name() == "Model" && typeNamed(fn.Signature().Recv().Type(), "InsertQuery", "UpdateQuery") {
-			c.reportRow(call, call.Args[0], " is written in the clear by "+name+useSQL)
+	case bunPath:
+		if recv := fn.Signature().Recv(); recv != nil && fn.Name() == "Model" && typeNamed(recv.Type(), "InsertQuery", "UpdateQuery") {
+			c.bunModel(cur, call, name)
 			return
 		}
 	case gormPath:
@@ -126,41 +70,6 @@ func calledName(fn *types.Func) string {
 		return fn.Name()
 	}
 	return fn.Pkg().Name() + "." + fn.Name()
-}
-
-// structArgs looks at pgx.StructArgs(row). It is harmless in a statement that
-// names no sealed column.
-func (c *checker) structArgs(cur inspector.Cursor, call *ast.CallExpr, name string) {
-	sql, ok := c.sqlAround(cur, call)
-	c.reportColumns(call, call.Args[0], "@", sql, ok, " is written in the clear by "+name+useArgs)
-}
-
-// sqlAround returns the constant text of the statement in whose call cur stands.
-func (c *checker) sqlAround(cur inspector.Cursor, inner *ast.CallExpr) (string, bool) {
-	outer, ok := cur.Parent().Node().(*ast.CallExpr)
-	if !ok {
-		return "", false
-	}
-	for _, arg := range outer.Args {
-		if arg != inner && isString(c.info.TypeOf(arg)) {
-			return c.text(arg)
-		}
-	}
-	return "", false
-}
-
-// namedStruct looks at sqlx's functions that take a struct, or a map.
-func (c *checker) namedStruct(call *ast.CallExpr, name string) {
-	for i, arg := range call.Args {
-		if !isString(c.info.TypeOf(arg)) || i+1 >= len(call.Args) {
-			continue
-		}
-		value, after := call.Args[i+1], " is written in the clear by "+name+useSQL
-		sql, ok := c.text(arg)
-		c.reportColumns(call, value, ":", sql, ok, after)
-		c.reportCarried(call, value, c.carries(value), after)
-		return
-	}
 }
 
 // reportColumns reports the first sealed column of a row, of those that the
@@ -194,24 +103,6 @@ func (c *checker) reportRow(n ast.Node, row ast.Expr, after string) {
 // it is a driver.Valuer or a pgx.QueryRewriter.
 func convertsItself(t types.Type) bool {
 	return method(t, "Value") == "() (database/sql/driver.Value, error)" || method(t, "RewriteQuery") != ""
-}
-
-// copyFrom looks at the values of a COPY.
-func (c *checker) copyFrom(call *ast.CallExpr, name string) {
-	after := " is copied in the clear by " + name + useCopy
-	for _, arg := range call.Args {
-		lit, ok := c.resolve(arg).(*ast.FuncLit)
-		if !ok {
-			c.reportCarried(call, arg, c.carries(arg), after)
-			continue
-		}
-		ast.Inspect(lit.Body, func(n ast.Node) bool {
-			if ret, ok := n.(*ast.ReturnStmt); ok && len(ret.Results) > 0 {
-				c.reportCarried(ret, ret.Results[0], c.carries(ret.Results[0]), after)
-			}
-			return true
-		})
-	}
 }
 
 // statement looks at a call that executes SQL: a function with a last parameter
@@ -300,15 +191,6 @@ func anyPackage(fn *types.Func, is func(path string) bool) bool {
 		}
 	}
 	return false
-}
-
-// constantString returns the constant text that an expression is, if it is one.
-func constantString(info *types.Info, e ast.Expr) (string, bool) {
-	v := info.Types[e].Value
-	if v == nil || v.Kind() != constant.String {
-		return "", false
-	}
-	return constant.StringVal(v), true
 }
 
 // callee returns the function of a package that a call names, or nil.

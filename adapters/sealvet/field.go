@@ -44,6 +44,9 @@ func (c *checker) fieldOf(owner types.Type, st *types.Struct, i int) *field {
 		column = gormColumn(tag)
 	}
 	if column == "" {
+		column, _, _ = strings.Cut(tag.Get("bun"), ",")
+	}
+	if column == "" {
 		column = snake(v.Name())
 	}
 	return &field{owner: c.typeName(owner), name: v.Name(), column: column, typ: v.Type(), tag: tag}

@@ -4,6 +4,7 @@ import (
 	"go/ast"
 	"go/token"
 	"go/types"
+	"iter"
 	"strings"
 )
 
@@ -14,20 +15,24 @@ func (c *checker) gorm(call *ast.CallExpr, fn *types.Func, name string) {
 	if fn.Signature().Recv() == nil {
 		return
 	}
-	after := " is written in the clear by " + name + useSQL
+	written := " is written in the clear by " + name + useSQL
 	switch fn.Name() {
 	case "Create", "Save", "CreateInBatches":
 		for _, arg := range call.Args {
-			c.gormRow(call, arg, after)
-			c.gormMap(call, arg, after)
+			c.gormMap(call, arg, written)
+			c.gormRow(call, arg, written)
 		}
 	case "Updates", "UpdateColumns":
 		arg := call.Args[len(call.Args)-1]
-		c.gormRow(call, arg, after)
-		c.gormMap(call, arg, after)
+		c.gormMap(call, arg, written)
+		if c.rowLiteral(arg) != nil { // what it sets is what is written
+			c.setFields(call, arg, written)
+		} else {
+			c.gormRow(call, arg, written)
+		}
 	case "Update", "UpdateColumn":
 		if n := len(call.Args); n >= 2 {
-			c.gormColumn(call, call.Args[n-2], call.Args[n-1], after)
+			c.gormColumn(call, call.Args[n-2], call.Args[n-1], written)
 		}
 	case "Where", "Not", "Or", "Attrs", "Assign", "FirstOrCreate", "FirstOrInit", "Having":
 		for _, arg := range call.Args {
@@ -38,20 +43,21 @@ func (c *checker) gorm(call *ast.CallExpr, fn *types.Func, name string) {
 	}
 }
 
-// gormRow reports a row that GORM writes. Of a literal for an update, what it
-// sets is what is written; one of GORM's serializers may seal the field.
-func (c *checker) gormRow(n ast.Node, row ast.Expr, after string) {
+// gormRow reports a row that GORM writes. Where Select or Omit choose the columns
+// it is not known which.
+func (c *checker) gormRow(call *ast.CallExpr, row ast.Expr, after string) {
 	t := rowType(c.info.TypeOf(row))
 	if t == nil {
 		return
 	}
-	if strings.Contains(after, "Update") && c.rowLiteral(row) != nil {
-		c.setFields(n, row, after)
-		return
+	for previous := range c.chain(call) {
+		if fn := c.callee(previous); fn != nil && (fn.Name() == "Select" || fn.Name() == "Omit") {
+			return
+		}
 	}
 	for _, f := range c.fields(t) {
-		if !hasSerializer(f) {
-			c.report(n, row.Pos(), f.String()+after)
+		if !gormSkips(f) {
+			c.report(call, row.Pos(), f.String()+after)
 			return
 		}
 	}
@@ -69,7 +75,7 @@ func (c *checker) setFields(n ast.Node, row ast.Expr, after string) {
 			if !ok {
 				continue
 			}
-			if key, ok := kv.Key.(*ast.Ident); ok && key.Name == f.name && !hasSerializer(f) {
+			if key, ok := kv.Key.(*ast.Ident); ok && key.Name == f.name && !gormSkips(f) {
 				c.report(n, kv.Pos(), f.String()+after)
 			}
 		}
@@ -89,8 +95,11 @@ func (c *checker) rowLiteral(row ast.Expr) *ast.CompositeLit {
 	return lit
 }
 
-func hasSerializer(f *field) bool {
-	return strings.Contains(f.tag.Get("gorm"), "serializer:")
+// gormSkips tells whether GORM leaves a field of a row out, or gives it to a
+// serializer, which may seal it.
+func gormSkips(f *field) bool {
+	tag := f.tag.Get("gorm")
+	return strings.Contains(tag, "serializer:") || strings.HasPrefix(tag, "-") || strings.Contains(tag, "<-:false")
 }
 
 // gormMap reports the entries of a map that go into sealed columns.
@@ -158,23 +167,33 @@ func (c *checker) mayBeClear(value ast.Expr) bool {
 // model returns the type of the row that a chain of GORM's calls is about, or
 // nil: that of Model, or of the generic interfaces.
 func (c *checker) model(call *ast.CallExpr) types.Type {
-	for range 32 {
-		sel, ok := ast.Unparen(call.Fun).(*ast.SelectorExpr)
-		if !ok {
+	for call := range c.chain(call) {
+		fn := c.callee(call)
+		if fn == nil || pathOf(fn) != gormPath {
 			return nil
 		}
-		if named, ok := types.Unalias(deref(c.info.TypeOf(sel.X))).(*types.Named); ok &&
-			pathOf(named.Obj()) == gormPath && named.TypeArgs().Len() == 1 {
+		if fn.Name() == "Model" {
+			return rowType(c.info.TypeOf(call.Args[0]))
+		}
+		if named, ok := types.Unalias(c.info.TypeOf(call)).(*types.Named); ok && named.TypeArgs().Len() == 1 {
 			return rowType(named.TypeArgs().At(0))
 		}
-		next, ok := c.resolve(sel.X).(*ast.CallExpr)
-		if !ok {
-			return nil
-		}
-		if fn := c.callee(next); fn != nil && pathOf(fn) == gormPath && fn.Name() == "Model" {
-			return rowType(c.info.TypeOf(next.Args[0]))
-		}
-		call = next
 	}
 	return nil
+}
+
+// chain yields the calls whose results the method of call was called on, also
+// through variables, the last one first.
+func (c *checker) chain(call *ast.CallExpr) iter.Seq[*ast.CallExpr] {
+	return func(yield func(*ast.CallExpr) bool) {
+		for range 32 {
+			sel, ok := ast.Unparen(call.Fun).(*ast.SelectorExpr)
+			if !ok {
+				return
+			}
+			if call, ok = c.resolve(sel.X).(*ast.CallExpr); !ok || !yield(call) {
+				return
+			}
+		}
+	}
 }

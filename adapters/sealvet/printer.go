@@ -24,10 +24,15 @@ func (p printer) showsIn(t types.Type, depth int, methods bool) bool {
 	if t == nil || methods && p.redactsField(t) {
 		return false
 	}
+	if depth > maxDepth { // a type of itself
+		return true
+	}
 	switch u := t.Underlying().(type) {
 	case *types.Pointer:
 		return p.follows(u, depth) && p.showsIn(u.Elem(), depth+1, methods)
 	case *types.Slice:
+		return p.showsIn(u.Elem(), depth+1, methods)
+	case *types.Array:
 		return p.showsIn(u.Elem(), depth+1, methods)
 	case *types.Signature, *types.Chan:
 		return false

@@ -146,7 +146,7 @@ func (c *checker) revealed(t types.Type, p printer) (found []*field) {
 	seen := make(map[types.Type]bool)
 	var walk func(t types.Type, depth int, methods bool)
 	walk = func(t types.Type, depth int, methods bool) {
-		if t == nil || seen[t] || methods && p.redacted(t) {
+		if t == nil || depth > maxDepth || seen[t] || methods && p.redacted(t) {
 			return
 		}
 		seen[t] = true

@@ -2,6 +2,7 @@ package sealvet
 
 import (
 	"go/ast"
+	"go/constant"
 	"go/token"
 	"go/types"
 	"strings"
@@ -118,7 +119,7 @@ func (c *checker) unchanged(call *ast.CallExpr) []ast.Expr {
 			return call.Args
 		case path == "database/sql" && fn.Name() == "Named":
 			return call.Args
-		case path == "strings" && !isMethod && returnsString(fn):
+		case path == "strings" && !isMethod && returnsString(fn) && fn.Name() != "Map": // Map may mask
 			return call.Args
 		case path == "strconv" && returnsString(fn):
 			return call.Args
@@ -357,4 +358,13 @@ func (c *checker) arguments(call *ast.CallExpr, from int) []ast.Expr {
 // text returns the constant that e is, if it is one.
 func (c *checker) text(e ast.Expr) (string, bool) {
 	return constantString(c.info, c.resolve(e))
+}
+
+// constantString returns the constant text that an expression is, if it is one.
+func constantString(info *types.Info, e ast.Expr) (string, bool) {
+	v := info.Types[e].Value
+	if v == nil || v.Kind() != constant.String {
+		return "", false
+	}
+	return constant.StringVal(v), true
 }

@@ -17,6 +17,13 @@ type User struct {
 	Raw       []byte `seal:"encrypt"`
 }
 
+// Skipped has no field that GORM writes as it is.
+type Skipped struct {
+	A string `gorm:"-" seal:"encrypt"`
+	B string `gorm:"<-:false" seal:"encrypt"`
+	C string `gorm:"serializer:seal" seal:"encrypt"`
+}
+
 func maps(db *gorm.DB, c store.Customer, in string) {
 	db.Model(&User{}).Updates(map[string]any{"name": in, "mail": in})              // want `^User.WorkEmail \(column mail\) is written in the clear by gorm.DB.Updates: use a sqlfield.Value$`
 	db.Model(&User{}).Where("id = ?", 1).Updates(map[string]any{"WorkEmail": "x"}) // want `User.WorkEmail`
@@ -50,6 +57,9 @@ func rows(db *gorm.DB, u *User, all []User) {
 
 	db.Model(u).Updates(User{Name: "x"})
 	db.Model(u).Updates(User{HomeEmail: "x"}) // a serializer may seal it
+	db.Omit("WorkEmail").Create(u)
+	db.Model(u).Select("name").Updates(u)
+	db.Create(&Skipped{})
 	db.Where(&User{ID: 1}).First(u)
 	db.First(u, 1)
 	db.Find(&all, []int{1, 2})

@@ -8,6 +8,7 @@ import (
 	"log"
 	"log/slog"
 	"os"
+	"strings"
 
 	"example.com/shop/store"
 )
@@ -94,4 +95,12 @@ func redacted(logger *slog.Logger, q store.Quiet, l store.Logged, n store.Named,
 	fmt.Println(a.Address)                      // want `Account.Address`
 	fmt.Println(a.Address.String())             // want `Account.Address`
 	fmt.Println(struct{ q store.Quiet }{q})     // want `Quiet.Email`
+}
+
+func loops(tree store.Tree, lists store.Lists, loop store.Loop) {
+	fmt.Println(&tree)                               // want `Tree.Email`
+	fmt.Println(tree.Lists)                          // want `Tree.Lists`
+	slog.Info("x", "tree", []*store.Tree{tree.Left}) // want `Tree.Email`
+	slog.Info("x", "lists", lists, "loop", loop)
+	fmt.Println(lists, loop, strings.Map(func(rune) rune { return '*' }, tree.Email))
 }

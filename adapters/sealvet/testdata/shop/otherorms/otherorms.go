@@ -24,5 +24,8 @@ func ofBun(ctx context.Context, db *bun.DB, c *store.Customer) {
 	db.NewUpdate().Table("customers").Set("email = ?", c.Email) // want `bun.UpdateQuery.Set`
 	db.NewSelect().Model(c).Where("email = ?", c.Email)         // want `bun.SelectQuery.Where`
 	db.NewSelect().Model(c).Where("id = ?", c.ID)
+	db.NewUpdate().Model(c).Set("name = ?", c.Name).WherePK()
+	db.NewUpdate().Model(c).WherePK().Column("name")
+	db.NewUpdate().Model((*store.Customer)(nil)).Where("true")
 	db.NewUpdate().Table("customers").Set("name = ?", c.Name).Returning("email").Exec(ctx, &c.Email)
 }

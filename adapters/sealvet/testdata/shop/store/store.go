@@ -105,3 +105,16 @@ type Vault struct {
 type Pointers struct {
 	SSN *string `db:"ssn" seal:"encrypt" json:"-"`
 }
+
+// Tree, Lists and Loop are made of themselves.
+type Tree struct {
+	Left, Right *Tree
+	All         []Tree
+	Email       string `db:"email" seal:"encrypt"`
+	Lists       Lists  `db:"lists" seal:"encrypt"`
+}
+
+type (
+	Lists []Lists
+	Loop  *Loop
+)

@@ -4,7 +4,7 @@
 //	go install github.com/sealfield/sealfield/adapters/sealvet/cmd/sealvet@latest
 //	go vet -vettool=$(which sealvet) ./...
 //
-// Of this row
+// That runs nothing else: go vet's own passes stay a step of their own. Of this row
 //
 //	type Customer struct {
 //		ID    int64  `db:"id"`

@@ -14,7 +14,8 @@ const sqlfieldPath = "github.com/sealfield/sealfield/adapters/sqlfield"
 
 // field is a struct field whose column is sealed.
 type field struct {
-	owner  string // the type that declares it
+	owner  types.Type // the struct that declares it
+	of     string     // its name
 	name   string
 	column string
 	typ    types.Type
@@ -22,7 +23,7 @@ type field struct {
 }
 
 func (f *field) String() string {
-	return fmt.Sprintf("%s.%s (column %s)", f.owner, f.name, f.column)
+	return fmt.Sprintf("%s.%s (column %s)", f.of, f.name, f.column)
 }
 
 // tagged returns field i of a struct if it has a seal tag and a type that does
@@ -49,14 +50,16 @@ func (c *checker) fieldOf(owner types.Type, st *types.Struct, i int) *field {
 	if column == "" {
 		column = snake(v.Name())
 	}
-	return &field{owner: c.typeName(owner), name: v.Name(), column: column, typ: v.Type(), tag: tag}
+	return &field{owner: owner, of: c.typeName(owner), name: v.Name(), column: column, typ: v.Type(), tag: tag}
 }
+
+const unnamedStruct = "struct"
 
 // typeName returns the name of a type as one writes it in the package.
 func (c *checker) typeName(t types.Type) string {
 	t = deref(t)
 	if _, ok := types.Unalias(t).(*types.Named); !ok {
-		return "struct"
+		return unnamedStruct
 	}
 	return types.TypeString(t, func(p *types.Package) string {
 		if p == c.pass.Pkg {

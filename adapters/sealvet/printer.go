@@ -86,10 +86,12 @@ func redactsItself(t types.Type) bool {
 	if !ok || pathOf(named.Obj()) == "math/big" {
 		return false
 	}
-	return formats(t) || method(t, "LogValue") == "() log/slog.Value"
+	return formats(t) || logs(t)
 }
 
 func formats(t types.Type) bool { return method(t, "Format") == "(fmt.State, rune)" }
+
+func logs(t types.Type) bool { return method(t, "LogValue") == "() log/slog.Value" }
 
 func marshals(t types.Type) bool {
 	return method(t, "MarshalJSON") == "() ([]byte, error)" || method(t, "MarshalText") == "() ([]byte, error)"
@@ -116,71 +118,3 @@ func unnamed(tuple *types.Tuple) *types.Tuple {
 }
 
 func fieldTag(st *types.Struct, i int) reflect.StructTag { return reflect.StructTag(st.Tag(i)) }
-
-// verb is a verb of a format.
-type verb struct {
-	letter rune
-	sharp  bool
-}
-
-// plainVerb is the one of fmt.Print.
-var plainVerb = verb{letter: 'v'}
-
-// parseVerbs returns the verbs of each argument of a format, by its number.
-func parseVerbs(format string) map[int][]verb {
-	verbs := make(map[int][]verb)
-	next := 0
-	number := func(s string) (string, bool) { // [2]
-		if !strings.HasPrefix(s, "[") {
-			return s, false
-		}
-		digits, rest, ok := strings.Cut(s[1:], "]")
-		n := 0
-		for _, r := range digits {
-			if r < '0' || r > '9' || n > 1000 {
-				return s, false
-			}
-			n = n*10 + int(r-'0')
-		}
-		if !ok || n == 0 {
-			return s, false
-		}
-		next = n - 1
-		return rest, true
-	}
-	star := func(s string) string { // a width or precision: digits or an argument
-		s, _ = number(s)
-		if rest, ok := strings.CutPrefix(s, "*"); ok {
-			next++
-			return rest
-		}
-		return strings.TrimLeft(s, "0123456789")
-	}
-	for {
-		_, rest, ok := strings.Cut(format, "%")
-		if !ok {
-			return verbs
-		}
-		flags := rest
-		rest = strings.TrimLeft(rest, "#+- 0")
-		sharp := strings.Contains(flags[:len(flags)-len(rest)], "#")
-		rest = star(rest)
-		if after, ok := strings.CutPrefix(rest, "."); ok {
-			rest = star(after)
-		}
-		rest, _ = number(rest)
-		for i, letter := range rest {
-			if i > 0 {
-				break
-			}
-			if letter != '%' {
-				verbs[next] = append(verbs[next], verb{letter, sharp})
-				next++
-			}
-			format = rest[len(string(letter)):]
-		}
-		if rest == "" {
-			return verbs
-		}
-	}
-}

@@ -111,19 +111,22 @@ func (c *checker) shownRow(call *ast.CallExpr, fn *types.Func, arg ast.Expr, v v
 // logged looks at an argument of a function of log/slog, or of another logger.
 // It may be printed as text or as JSON.
 func (c *checker) logged(call *ast.CallExpr, fn *types.Func, arg ast.Expr) {
-	t := c.info.TypeOf(arg)
-	if fn.Pkg().Path() == "log/slog" && method(t, "LogValue") == "() log/slog.Value" {
-		return
+	t, remedy := c.info.TypeOf(arg), ""
+	if fn.Pkg().Path() == "log/slog" {
+		if logs(t) {
+			return
+		}
+		remedy = "LogValue"
 	}
 	text, json := printer{fmt: true, verb: plainVerb}, printer{json: true}
 	if (text.shows(t) || json.shows(t)) && c.reportShown(call, fn, arg) {
 		return
 	}
-	_ = c.reportRevealed(call, fn, arg, text, "LogValue") || c.reportRevealed(call, fn, arg, json, "LogValue")
+	_ = c.reportRevealed(call, fn, arg, text, remedy) || c.reportRevealed(call, fn, arg, json, remedy)
 }
 
 // reportRevealed reports the first of the sealed fields that printing a value of
-// arg's type shows.
+// arg's type shows. The remedy is a method that would help, or "".
 func (c *checker) reportRevealed(call *ast.CallExpr, fn *types.Func, arg ast.Expr, p printer, remedy string) bool {
 	row := ast.Unparen(arg)
 	if conversion, ok := row.(*ast.CallExpr); ok && c.info.Types[conversion.Fun].IsType() && len(conversion.Args) == 1 {
@@ -133,11 +136,11 @@ func (c *checker) reportRevealed(call *ast.CallExpr, fn *types.Func, arg ast.Exp
 	if len(found) == 0 {
 		return false
 	}
-	text := found[0].String() + " is shown in the clear by " + calledName(fn) + ": leave it out, or mask it"
-	if owner := found[0].owner; owner != "struct" {
-		text = strings.TrimSuffix(text, "mask it") + "give " + owner + " a " + remedy + " method"
+	f, advice := found[0], ", or mask it"
+	if remedy != "" && f.of != unnamedStruct && method(f.owner, remedy) == "" {
+		advice = ", or give " + f.of + " a " + remedy + " method"
 	}
-	c.report(call, arg.Pos(), text)
+	c.report(call, arg.Pos(), f.String()+" is shown in the clear by "+calledName(fn)+": leave it out"+advice)
 	return true
 }
 

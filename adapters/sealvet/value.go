@@ -355,14 +355,15 @@ func (c *checker) arguments(call *ast.CallExpr, from int) []ast.Expr {
 	return append(append([]ast.Expr(nil), args[:len(args)-1]...), spread...)
 }
 
-// text returns the constant that e is, if it is one.
+// text returns the constant that e is, also through a variable to which nothing
+// is added.
 func (c *checker) text(e ast.Expr) (string, bool) {
-	return constantString(c.info, c.resolve(e))
-}
-
-// constantString returns the constant text that an expression is, if it is one.
-func constantString(info *types.Info, e ast.Expr) (string, bool) {
-	v := info.Types[e].Value
+	if id, ok := ast.Unparen(e).(*ast.Ident); ok {
+		if v := c.variable(id); v != nil && len(v.added) > 0 {
+			return "", false
+		}
+	}
+	v := c.info.Types[c.resolve(e)].Value
 	if v == nil || v.Kind() != constant.String {
 		return "", false
 	}

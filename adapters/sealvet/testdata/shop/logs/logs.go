@@ -90,7 +90,7 @@ func redacted(logger *slog.Logger, q store.Quiet, l store.Logged, n store.Named,
 	fmt.Printf("%d", n)                         // want `Named.Email`
 	fmt.Println(p)                              // want `ByPointer.Email`
 	slog.Info("x", "named", n)                  // want `Named.Email`
-	slog.Info("x", "logged", []store.Logged{l}) // want `Logged.Email`
+	slog.Info("x", "logged", []store.Logged{l}) // want `Logged.Email \(column email\) is shown in the clear by slog.Info: leave it out, or mask it$`
 	fmt.Println(a)                              // want `Account.Address`
 	fmt.Println(a.Address)                      // want `Account.Address`
 	fmt.Println(a.Address.String())             // want `Account.Address`

@@ -20,7 +20,7 @@ func ofSqlx(db *sqlx.DB, c *store.Customer) {
 
 func ofBun(ctx context.Context, db *bun.DB, c *store.Customer) {
 	db.NewInsert().Model(c)                                     // want `^store.Customer.Email \(column email\) is written in the clear by bun.InsertQuery.Model: `
-	db.NewUpdate().Model(c).Set("name = ?", c.Name)             // want `bun.UpdateQuery.Model`
+	db.NewUpdate().Model(c).WherePK().Exec(ctx)                 // want `bun.UpdateQuery.Model`
 	db.NewUpdate().Table("customers").Set("email = ?", c.Email) // want `bun.UpdateQuery.Set`
 	db.NewSelect().Model(c).Where("email = ?", c.Email)         // want `bun.SelectQuery.Where`
 	db.NewSelect().Model(c).Where("id = ?", c.ID)

@@ -65,6 +65,11 @@ func structs(ctx context.Context, pool *pgxpool.Pool, c *store.Customer, plain s
 	pool.Exec(ctx, "update customers set born = @born where id = @id", pgx.StrictStructArgs(*c)) // want `Customer.Born \(column born\) is written in the clear by pgx.StrictStructArgs`
 	pool.Exec(ctx, "delete from customers where id = @id", pgx.StructArgs(c))
 	pool.Exec(ctx, "insert into plain (id, name) values (@id, @name)", pgx.StructArgs(plain))
+	sql := "update customers set name = @name"
+	sql += ", email = @email"
+	pool.Exec(ctx, sql, pgx.StructArgs(c)) // want `store.Customer.Email`
+	short := "update customers set name = @name"
+	pool.Exec(ctx, short, pgx.StructArgs(c))
 	args := pgx.StructArgs(store.Member{}) // want `Contact.Phone`
 	pool.Exec(ctx, "delete from members where id = @id", args)
 }

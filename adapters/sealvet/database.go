@@ -128,6 +128,9 @@ func (c *checker) statement(call *ast.CallExpr, fn *types.Func, name string) {
 		return
 	}
 	for _, arg := range c.arguments(call, last) {
+		if namedArgsType(c.info.TypeOf(arg)) != "" { // reported where it is filled
+			continue
+		}
 		after := " is an argument of " + name + " in the clear" + hint
 		c.reportCarried(call, arg, c.carries(arg), after)
 		if pathOf(fn) != gormPath {

@@ -69,17 +69,25 @@ func (c *checker) setFields(n ast.Node, row ast.Expr, after string) {
 	if lit == nil {
 		return
 	}
-	for _, f := range c.fields(c.info.TypeOf(lit)) {
-		for _, e := range lit.Elts {
-			kv, ok := e.(*ast.KeyValueExpr)
-			if !ok {
-				continue
-			}
-			if key, ok := kv.Key.(*ast.Ident); ok && key.Name == f.name && !gormSkips(f) {
-				c.report(n, kv.Pos(), f.String()+after)
-			}
+	t := c.info.TypeOf(lit)
+	st := structOf(t)
+	for i, e := range lit.Elts {
+		if kv, ok := e.(*ast.KeyValueExpr); ok {
+			i = fieldIndex(st, kv.Key)
+		}
+		if f := c.tagged(t, st, i); f != nil && !gormSkips(f) {
+			c.report(n, e.Pos(), f.String()+after)
 		}
 	}
+}
+
+// fieldIndex returns the number of the field that a literal's key names.
+func fieldIndex(st *types.Struct, key ast.Expr) int {
+	i := 0
+	for st.Field(i).Name() != key.(*ast.Ident).Name {
+		i++
+	}
+	return i
 }
 
 // rowLiteral returns the literal of a struct that row is, or nil.

@@ -24,6 +24,8 @@ type Skipped struct {
 	C string `gorm:"serializer:seal" seal:"encrypt"`
 }
 
+func query() *gorm.DB { return nil }
+
 func maps(db *gorm.DB, c store.Customer, in string) {
 	db.Model(&User{}).Updates(map[string]any{"name": in, "mail": in})              // want `^User.WorkEmail \(column mail\) is written in the clear by gorm.DB.Updates: use a sqlfield.Value$`
 	db.Model(&User{}).Where("id = ?", 1).Updates(map[string]any{"WorkEmail": "x"}) // want `User.WorkEmail`
@@ -42,6 +44,10 @@ func maps(db *gorm.DB, c store.Customer, in string) {
 
 	db.Model(&User{}).Updates(map[string]any{"name": in, "mail": nil, "raw": []byte(in)})
 	db.Model(&User{}).Update("name", in)
+	var known any = in
+	db.Model(&User{}).Update("mail", known)
+	db.Scopes().Update("mail", in)
+	query().Update("mail", in)
 	db.Model(&User{}).Update("mail", gorm.Expr("NULL"))
 	db.Table("users").Update("mail", in) // the model is not known
 	db.Model(&store.Plain{}).Update("name", in)
@@ -53,7 +59,9 @@ func rows(db *gorm.DB, u *User, all []User) {
 	db.CreateInBatches(all, 100)                         // want `gorm.DB.CreateInBatches`
 	db.Model(u).Updates(u)                               // want `gorm.DB.Updates`
 	db.Model(u).Updates(User{Name: "x", WorkEmail: "y"}) // want `User.WorkEmail`
-	db.Where(&User{WorkEmail: "y"}).First(u)             // want `User.WorkEmail`
+	db.Where(&User{Name: "x", WorkEmail: "y"}).First(u)  // want `User.WorkEmail`
+
+	db.Model(u).Updates(User{1, "x", "y", "z", nil}) // want `User.WorkEmail` `User.Raw`
 
 	db.Model(u).Updates(User{Name: "x"})
 	db.Model(u).Updates(User{HomeEmail: "x"}) // a serializer may seal it

@@ -38,6 +38,7 @@ func rows(c store.Customer, m *store.Member, all []store.Customer, byID map[int6
 	fmt.Printf("%T %p %[1]T\n", c, &c)
 	fmt.Println(list, len(all), c.ID, p, ptrs, &ptrs) // of a pointer in a slice fmt prints the address
 	fmt.Sscan("x", &c.Email)
+	fmt.Println([1]store.Customer{c}) // want `Customer.Email`
 	fmt.Println(page.Next, func() store.Customer { return c })
 }
 
@@ -49,7 +50,10 @@ func fields(c *store.Customer, w io.Writer) error {
 	log.Println("email " + c.Email)             // want `Customer.Email`
 	log.Print(fmt.Sprintf("email %s", c.Email)) // want `Customer.Email \(column email\) is shown in the clear by log.Print`
 	text := fmt.Sprintf("email %s", c.Email)
-	log.Print(text) // want `Customer.Email`
+	log.Print(text)                     // want `Customer.Email`
+	fmt.Printf("email " + c.Email)      // want `Customer.Email`
+	log.Printf(text+" %d", c.ID)        // want `Customer.Email`
+	_ = fmt.Sprintf("email " + c.Email) // a letter again
 	if c.ID == 0 {
 		return errors.New("no id: " + c.Email) // want `errors.New`
 	}
@@ -58,6 +62,7 @@ func fields(c *store.Customer, w io.Writer) error {
 	}
 	_ = fmt.Sprintf("Dear %s", c.Email) // a letter to the customer
 	fmt.Fprintf(w, "<td>%s</td>", c.Email)
+	fmt.Fprintf(io.Discard, "<td>%s</td>", c.Email)
 	fmt.Println(c.SSN, c.Name, len(c.Email), c.PAN[12:]) // the address of SSN
 	fmt.Printf("%T %d", c.Email, c.ID)
 	fmt.Println(io.EOF.Error())
@@ -103,4 +108,11 @@ func loops(tree store.Tree, lists store.Lists, loop store.Loop) {
 	slog.Info("x", "tree", []*store.Tree{tree.Left}) // want `Tree.Email`
 	slog.Info("x", "lists", lists, "loop", loop)
 	fmt.Println(lists, loop, strings.Map(func(rune) rune { return '*' }, tree.Email))
+}
+
+func arrays(p *store.Place) {
+	fmt.Println(p.Point) // want `Place.Point`
+	fmt.Println(p)       // want `Place.Address`
+	fmt.Println([]*store.Place{p})
+	slog.Info("x", "points", p.Point[0]) // want `Place.Point`
 }

@@ -3,6 +3,7 @@ package pgxuse
 import (
 	"context"
 	"fmt"
+	"strconv"
 	"strings"
 	"time"
 
@@ -58,6 +59,12 @@ func named(c store.Customer, m *store.Member, plain store.Plain) []any {
 	}
 }
 
+func filled(ctx context.Context, db execer, c store.Customer) {
+	args := pgx.NamedArgs{"id": c.ID}
+	args["email"] = c.Email // want `by pgx.NamedArgs`
+	db.Exec(ctx, "update customers set email = @email where id = @id", args)
+}
+
 func seal(s string) []byte { return nil }
 
 func structs(ctx context.Context, pool *pgxpool.Pool, c *store.Customer, plain store.Plain) {
@@ -84,6 +91,11 @@ func positional(ctx context.Context, pool *pgxpool.Pool, conn *pgx.Conn, tx pgx.
 	var batch pgx.Batch
 	batch.Queue("update customers set email = $1", c.Email) // want `pgx.Batch.Queue`
 
+	var unnamed interface {
+		Exec(ctx context.Context, sql string, args ...any) (pgconn.CommandTag, error)
+	}
+	unnamed.Exec(ctx, "update customers set email = $1", (c.Email)) // want `is an argument of Exec in the clear`
+
 	email := c.Email
 	db.Exec(ctx, "update customers set email = $1", email) // want `Customer.Email`
 	masked := c.Email
@@ -96,12 +108,47 @@ func positional(ctx context.Context, pool *pgxpool.Pool, conn *pgx.Conn, tx pgx.
 
 	db.Exec(ctx, "update customers set id = $1", list[0])
 	conn.Exec(ctx, "update customers set email = @email", rewriter{*c})
+	db.Exec(ctx, "update customers set emails = $1", append([]string{"x"}, c.Email)) // want `store.Customer.Email`
+	var one, other = c.Email, c.Name
+	db.Exec(ctx, "update customers set email = $1", one) // want `store.Customer.Email`
+	db.Exec(ctx, "update customers set name = $1", other)
+	deleted := map[string]any{"email": c.Email}
+	delete(deleted, "email")
+	_ = pgx.NamedArgs(deleted)
+	var pair, rest = split(c.Email)
+	db.Exec(ctx, "update customers set name = $1", pair, rest)
+	db.Exec(ctx, "update customers set name = $1", store.Secret(c.Email).String())
+	self := []any{c.Email}
+	self = append(self, self...)
+	db.Exec(ctx, "update customers set email = $1", self...) // want `store.Customer.Email`
+	for _, email := range []string{c.Email} {                // not followed
+		db.Exec(ctx, "update customers set email = $1", email)
+	}
+	other, n := mask(c.Email), 1
+	n -= len(c.Email)
+	db.Exec(ctx, "update customers set name = $1, n = $2", other, n)
+	fresh := append(list, c.Name)
+	db.Exec(ctx, "update customers set name = $1", fresh[0])
+	var filled string
+	scan(&filled, c.Email)
+	filled += "x"
+	db.Exec(ctx, "update customers set name = $1", filled)
 	db.QueryRow(ctx, "select email from customers").Scan(&c.ID, &c.Email)
 	db.Exec(ctx, "update customers set name = $1, n = $2 where id = $3", c.Name, len(c.Email), c.ID)
 }
 
 func helper(ctx context.Context, sql string, args ...any) (pgconn.CommandTag, error) {
 	return pgconn.CommandTag{}, nil
+}
+
+func split(s string) (string, string) { return s, s }
+
+func scan(dst *string, src string) {}
+
+func whole(ctx context.Context, db execer, p store.Place) {
+	db.Exec(ctx, "update places set address = $1", p.Address)     // want `store.Place.Address`
+	db.Exec(ctx, "update places set city = $1", p.Address.City)   // want `store.Place.Address`
+	db.Exec(ctx, "update places set city = $1", (p.Address).City) // want `store.Place.Address`
 }
 
 // rewriter makes arguments of a row itself.
@@ -161,4 +208,11 @@ func sealed(ctx context.Context, pool *pgxpool.Pool, customers *pgxfield.Table[s
 	_, err = pool.Exec(ctx, "update customers set id = @id, email = @email, email_idx = @email_idx where id = @old",
 		customers.Args(&c, pgx.NamedArgs{"old": 42}))
 	return err
+}
+
+func numbers(ctx context.Context, db execer, n store.Numbers) {
+	db.Exec(ctx, "update numbers set age = $1", strconv.Itoa(n.Age)) // want `store.Numbers.Age`
+	db.Exec(ctx, "update numbers set age = "+strconv.Itoa(n.Age))    // want `store.Numbers.Age`
+	db.Exec(ctx, "update numbers set age = $1", n.Age+1)             // not followed
+	db.Exec(ctx, "update numbers set adult = $1", n.Age >= 18)
 }

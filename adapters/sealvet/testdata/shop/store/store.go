@@ -32,6 +32,17 @@ type Contact struct {
 	Phone string `db:"phone" seal:"encrypt"`
 }
 
+// Place is sealed as a whole.
+type Place struct {
+	Address Street   `db:"address" seal:"encrypt,type=address"`
+	Point   [2]int64 `db:"point" seal:"encrypt"`
+}
+
+// Street is the value of a column.
+type Street struct {
+	City string
+}
+
 // Page holds rows of any type.
 type Page[T any] struct {
 	Rows []T
@@ -81,6 +92,7 @@ func (*ByPointer) Format(f fmt.State, _ rune) { fmt.Fprint(f, "pointer") }
 type Secret string
 
 func (Secret) Format(f fmt.State, _ rune)   { fmt.Fprint(f, "secret") }
+func (Secret) String() string               { return "secret" }
 func (Secret) LogValue() slog.Value         { return slog.StringValue("secret") }
 func (Secret) MarshalText() ([]byte, error) { return []byte("secret"), nil }
 
@@ -118,3 +130,8 @@ type (
 	Lists []Lists
 	Loop  *Loop
 )
+
+// Numbers has a sealed number.
+type Numbers struct {
+	Age int `db:"age" seal:"encrypt"`
+}

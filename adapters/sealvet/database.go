@@ -29,7 +29,7 @@ const (
 	useArgs  = ": use pgxfield's Table.Args"
 	useTable = ": write with pgxfield's Table.Args, search with its Match"
 	useCopy  = ": use pgxfield's Table.CopyFrom"
-	useSQL   = ": use a sqlfield.Value"
+	useSQL   = ": use a sqlfield.Sealed"
 )
 
 // database looks at a call that may bring values into a database.

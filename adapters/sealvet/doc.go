@@ -16,7 +16,7 @@
 //	pool.Exec(ctx, sql, pgx.NamedArgs{"email": c.Email}) // and StructArgs, CopyFromRows
 //	pool.Exec(ctx, "update customers set email = $1", c.Email)
 //	pool.Exec(ctx, "update customers set email = '"+c.Email+"'")
-//	db.Model(&Customer{}).Updates(map[string]any{"email": in.Email}) // GORM; also of a sqlfield.Value
+//	db.Model(&Customer{}).Updates(map[string]any{"email": in.Email}) // GORM; also of a sqlfield.Sealed
 //	slog.Info("new customer", "customer", c)
 //	return fmt.Errorf("no such customer: %s", c.Email)
 //
@@ -34,10 +34,11 @@
 //
 //	//sealvet:ignore support staff may see this
 //
-// The flags are those of go vet, as in "go vet -vettool=$(which sealvet) -slog=false":
+// The flags stand between: go vet -vettool=$(which sealvet) -slogfield ./...
 //
-//	-slog=false    leave log/slog alone: where every handler of the program
-//	               redacts by the tags (package slogfield), which nobody can see here
+//	-slogfield     rows in log/slog are no findings: where each handler is one of
+//	               package slogfield, which can not be seen here. Single fields
+//	               stay findings: slogfield knows them in their structs only
 //	-strict        single fields in fmt.Sprint, Append and Fprint, too
 //	-tests         test files, too: what they print is made up
 //	-loggers=a,b   import paths of more packages whose functions log

@@ -149,10 +149,14 @@ func (c *checker) eachField(t types.Type, visit func(owner types.Type, st *types
 	walk(t)
 }
 
-// sealsItself tells whether t is a type of package sqlfield.
+// sealsItself tells whether t is a type of package sqlfield, or embeds one.
 func sealsItself(t types.Type) bool {
 	named, ok := types.Unalias(deref(t)).(*types.Named)
-	return ok && named.Obj().Pkg() != nil && named.Obj().Pkg().Path() == sqlfieldPath
+	if ok && pathOf(named.Obj()) == sqlfieldPath {
+		return true
+	}
+	st := structOf(t)
+	return st != nil && st.NumFields() == 1 && st.Field(0).Embedded() && sealsItself(st.Field(0).Type())
 }
 
 // rowType returns the struct that t is a row, or rows, of: by value, pointer,

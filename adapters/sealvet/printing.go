@@ -26,7 +26,7 @@ func (c *checker) printing(call *ast.CallExpr, fn *types.Func) {
 		c.printed(call, fn, 0, false, true)
 	case path == "log":
 		c.printed(call, fn, last, formatted, true)
-	case path == "log/slog" && c.opts.slog, c.loggers[path]:
+	case path == "log/slog", c.loggers[path]:
 		for i, arg := range call.Args {
 			if call.Ellipsis.IsValid() && i == len(call.Args)-1 {
 				break
@@ -95,7 +95,7 @@ func (c *checker) shownFields(call *ast.CallExpr, fn *types.Func, arg ast.Expr, 
 func (c *checker) reportShown(call *ast.CallExpr, fn *types.Func, arg ast.Expr) bool {
 	var found []carried
 	for _, f := range c.carries(arg) {
-		if !c.used[f.at.Pos()] || fn.Pkg().Path() != "fmt" {
+		if !c.used[f.at.Pos()] || pathOf(fn) != "fmt" {
 			found = append(found, f)
 		}
 	}
@@ -111,8 +111,8 @@ func (c *checker) shownRow(call *ast.CallExpr, fn *types.Func, arg ast.Expr, v v
 // logged looks at an argument of a function of log/slog, or of another logger.
 // It may be printed as text or as JSON.
 func (c *checker) logged(call *ast.CallExpr, fn *types.Func, arg ast.Expr) {
-	t, remedy := c.info.TypeOf(arg), ""
-	if fn.Pkg().Path() == "log/slog" {
+	t, remedy, isSlog := c.info.TypeOf(arg), "", pathOf(fn) == "log/slog"
+	if isSlog {
 		if logs(t) {
 			return
 		}
@@ -120,6 +120,9 @@ func (c *checker) logged(call *ast.CallExpr, fn *types.Func, arg ast.Expr) {
 	}
 	text, json := printer{fmt: true, verb: plainVerb}, printer{json: true}
 	if (text.shows(t) || json.shows(t)) && c.reportShown(call, fn, arg) {
+		return
+	}
+	if isSlog && c.opts.slogfield { // which redacts rows, but knows no field alone
 		return
 	}
 	_ = c.reportRevealed(call, fn, arg, text, remedy) || c.reportRevealed(call, fn, arg, json, remedy)

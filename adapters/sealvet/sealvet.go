@@ -17,10 +17,10 @@ var Analyzer = newAnalyzer()
 
 // options are the analyzer's flags.
 type options struct {
-	slog    bool
-	strict  bool
-	tests   bool
-	loggers string
+	slogfield bool
+	strict    bool
+	tests     bool
+	loggers   string
 }
 
 func newAnalyzer() *analysis.Analyzer {
@@ -34,7 +34,7 @@ func newAnalyzer() *analysis.Analyzer {
 		URL:      "https://pkg.go.dev/github.com/sealfield/sealfield/adapters/sealvet",
 		Requires: []*analysis.Analyzer{inspect.Analyzer},
 	}
-	a.Flags.BoolVar(&opts.slog, "slog", true, "look at log/slog; false where every handler redacts by the tags")
+	a.Flags.BoolVar(&opts.slogfield, "slogfield", false, "leave rows in log/slog to package slogfield, and report single fields only")
 	a.Flags.BoolVar(&opts.strict, "strict", false, "report also a single field in fmt.Sprint, fmt.Append and fmt.Fprint")
 	a.Flags.BoolVar(&opts.tests, "tests", false, "look at test files too")
 	a.Flags.StringVar(&opts.loggers, "loggers", "", "import paths of more packages that log, separated by commas")

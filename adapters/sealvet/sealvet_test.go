@@ -41,7 +41,7 @@ func TestFindings(t *testing.T) {
 
 func TestFlags(t *testing.T) {
 	run(t, []string{"./strict"}, "strict", "true", "tests", "true")
-	run(t, []string{"./loggers"}, "slog", "false", "loggers", "go.uber.org/zap,example.com/shop/loggers/zap")
+	run(t, []string{"./loggers"}, "slogfield", "true", "loggers", "go.uber.org/zap,example.com/shop/loggers/zap")
 }
 
 // TestTypedColumns runs in GOPATH mode, where package sqlfield can be another one.
@@ -60,7 +60,7 @@ func TestCommand(t *testing.T) {
 
 	const (
 		pgx  = `(?m)pgxuse\.go:\d+:\d+: store\.Customer\.Email \(column email\) is written in the clear by pgx\.NamedArgs: use pgxfield's Table\.Args$`
-		slog = `loggers\.go:\d+:\d+: store\.Customer\.Email \(column email\) is shown in the clear by slog\.Info: `
+		slog = `slogged\.go:\d+:\d+: store\.Customer\.Email \(column email\) is shown in the clear by slog\.Info: `
 	)
 	for _, c := range []struct {
 		args    []string
@@ -68,11 +68,11 @@ func TestCommand(t *testing.T) {
 	}{
 		{[]string{"go", "vet", "-vettool=" + bin, "./pgxuse"}, pgx},
 		{[]string{"go", "vet", "-vettool=" + bin, "./clean", "./store"}, ""},
-		{[]string{"go", "vet", "-vettool=" + bin, "./loggers"}, slog},
-		{[]string{"go", "vet", "-vettool=" + bin, "-slog=false", "./loggers"}, ""},
+		{[]string{"go", "vet", "-vettool=" + bin, "./slogged"}, slog},
+		{[]string{"go", "vet", "-vettool=" + bin, "-slogfield", "./slogged"}, ""},
 		{[]string{bin, "./pgxuse"}, pgx},
 		{[]string{bin, "./clean"}, ""},
-		{[]string{bin, "-slog=false", "./loggers"}, ""},
+		{[]string{bin, "-slogfield", "./slogged"}, ""},
 	} {
 		cmd := exec.Command(c.args[0], c.args[1:]...)
 		cmd.Dir, cmd.Env = "testdata/shop", append(os.Environ(), "GOWORK=off")

@@ -74,10 +74,10 @@ func (c *checker) carriesIn(e ast.Expr, depth int) (found []carried) {
 	return found
 }
 
-// opened returns the field that a call of sqlfield's Open decrypts.
+// opened returns the field that a call of sqlfield's Open or OpenAt decrypts.
 func (c *checker) opened(call *ast.CallExpr) *field {
 	fn := c.callee(call)
-	if fn == nil || fn.Name() != "Open" || pathOf(fn) != sqlfieldPath || fn.Signature().Recv() == nil {
+	if fn == nil || !strings.HasPrefix(fn.Name(), "Open") || pathOf(fn) != sqlfieldPath || fn.Signature().Recv() == nil {
 		return nil
 	}
 	if x, ok := ast.Unparen(ast.Unparen(call.Fun).(*ast.SelectorExpr).X).(*ast.SelectorExpr); ok {

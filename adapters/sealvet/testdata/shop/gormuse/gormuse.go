@@ -27,7 +27,7 @@ type Skipped struct {
 func query() *gorm.DB { return nil }
 
 func maps(db *gorm.DB, c store.Customer, in string) {
-	db.Model(&User{}).Updates(map[string]any{"name": in, "mail": in})              // want `^User.WorkEmail \(column mail\) is written in the clear by gorm.DB.Updates: use a sqlfield.Value$`
+	db.Model(&User{}).Updates(map[string]any{"name": in, "mail": in})              // want `^User.WorkEmail \(column mail\) is written in the clear by gorm.DB.Updates: use a sqlfield.Sealed$`
 	db.Model(&User{}).Where("id = ?", 1).Updates(map[string]any{"WorkEmail": "x"}) // want `User.WorkEmail`
 	db.Model(&User{}).Update("home_email", in)                                     // want `User.HomeEmail \(column home_email\) is written in the clear by gorm.DB.Update`
 	db.Model(&User{}).UpdateColumn("mail", in)                                     // want `User.WorkEmail`

@@ -10,7 +10,7 @@ import (
 )
 
 func ofSqlx(db *sqlx.DB, c *store.Customer) {
-	db.NamedExec("insert into customers (id, email) values (:id, :email)", c)                        // want `^store.Customer.Email \(column email\) is written in the clear by sqlx.DB.NamedExec: use a sqlfield.Value$`
+	db.NamedExec("insert into customers (id, email) values (:id, :email)", c)                        // want `^store.Customer.Email \(column email\) is written in the clear by sqlx.DB.NamedExec: use a sqlfield.Sealed$`
 	db.NamedQuery("select id from customers where email = :email", map[string]any{"email": c.Email}) // want `sqlx.DB.NamedQuery`
 	db.MustExec("update customers set email = ?", c.Email)                                           // want `sqlx.DB.MustExec`
 	db.Get(c, "select id from customers where email = ?", c.Email)                                   // want `sqlx.DB.Get`

@@ -8,7 +8,7 @@ import (
 )
 
 func use(ctx context.Context, db *sql.DB, tx *sql.Tx, stmt *sql.Stmt, c store.Customer, q store.Quiet) {
-	db.ExecContext(ctx, "update customers set email = ?", c.Email)                          // want `^store.Customer.Email \(column email\) is an argument of sql.DB.ExecContext in the clear: use a sqlfield.Value$`
+	db.ExecContext(ctx, "update customers set email = ?", c.Email)                          // want `^store.Customer.Email \(column email\) is an argument of sql.DB.ExecContext in the clear: use a sqlfield.Sealed$`
 	tx.QueryRow("select id from customers where email = ?", c.Email)                        // want `sql.Tx.QueryRow`
 	stmt.Exec(c.ID, c.Email)                                                                // want `sql.Stmt.Exec`
 	db.Exec("update customers set email = @email", sql.Named("email", c.Email))             // want `store.Customer.Email`

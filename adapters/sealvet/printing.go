@@ -3,6 +3,7 @@ package sealvet
 import (
 	"go/ast"
 	"go/types"
+	"slices"
 	"strings"
 )
 
@@ -19,7 +20,7 @@ func (c *checker) printing(call *ast.CallExpr, fn *types.Func) {
 			c.printed(call, fn, last, formatted, true)
 		case strings.HasPrefix(name, "Fprint"):
 			c.printed(call, fn, last, formatted, c.opts.strict || c.isStandardStream(call.Args[0]))
-		case strings.HasPrefix(name, "Sprint"), strings.HasPrefix(name, "Append"):
+		case makesText(fn):
 			c.printed(call, fn, last, formatted, c.opts.strict)
 		}
 	case path == "errors" && name == "New":
@@ -90,17 +91,21 @@ func (c *checker) shownFields(call *ast.CallExpr, fn *types.Func, arg ast.Expr, 
 	return c.reportShown(call, fn, arg)
 }
 
-// reportShown reports the fields that an argument carries, but for those that are
-// part of another finding.
+// reportShown reports the fields that an argument carries. What fmt.Sprintf makes
+// of a field that is part of another finding, such as of an SQL text, is not
+// another one.
 func (c *checker) reportShown(call *ast.CallExpr, fn *types.Func, arg ast.Expr) bool {
-	var found []carried
-	for _, f := range c.carries(arg) {
-		if !c.used[f.at.Pos()] || pathOf(fn) != "fmt" {
-			found = append(found, f)
-		}
+	found := c.carries(arg)
+	if makesText(fn) {
+		found = slices.DeleteFunc(found, func(f carried) bool { return c.used[f.at.Pos()] })
 	}
 	c.reportCarried(call, arg, found, " is shown in the clear by "+calledName(fn)+": leave it out, or mask it")
 	return len(found) > 0
+}
+
+// makesText tells whether a function returns what it prints.
+func makesText(fn *types.Func) bool {
+	return pathOf(fn) == "fmt" && (strings.HasPrefix(fn.Name(), "Sprint") || strings.HasPrefix(fn.Name(), "Append"))
 }
 
 // shownRow reports an argument whose type has sealed fields that are printed.

@@ -115,7 +115,7 @@ func (c *checker) unchanged(call *ast.CallExpr) []ast.Expr {
 		sel, isMethod := ast.Unparen(call.Fun).(*ast.SelectorExpr)
 		isMethod = isMethod && fn.Signature().Recv() != nil
 		switch path := pathOf(fn); {
-		case path == "fmt" && (strings.HasPrefix(fn.Name(), "Sprint") || strings.HasPrefix(fn.Name(), "Append")):
+		case makesText(fn):
 			return call.Args
 		case path == "database/sql" && fn.Name() == "Named":
 			return call.Args

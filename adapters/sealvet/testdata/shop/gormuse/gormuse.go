@@ -81,6 +81,8 @@ func texts(db *gorm.DB, u *User) {
 	db.Model(u).Update("name", gorm.Expr("upper(?)", u.WorkEmail))           // want `gorm.Expr`
 	db.Where(map[string]any{"mail": "x"}).First(u)
 	db.Model(u).Where(map[string]any{"mail": "x"}).First(u) // want `User.WorkEmail \(column mail\) is an argument of gorm.DB.Where`
+	db.Not(map[string]any{"mail": u.WorkEmail}).First(u)    // want `gorm.DB.Not`
+	db.Not(&User{WorkEmail: "x"}).First(u)                  // want `gorm.DB.Not`
 	db.Where("name = ?", u.Name).First(u)
 }
 

@@ -26,6 +26,7 @@ func ofBun(ctx context.Context, db *bun.DB, c *store.Customer) {
 	db.NewSelect().Model(c).Where("id = ?", c.ID)
 	db.NewUpdate().Model(c).Set("name = ?", c.Name).WherePK()
 	db.NewUpdate().Model(c).WherePK().Column("name")
+	db.NewUpdate().Model(c).ExcludeColumn("email", "ssn", "born", "pan", "tags").WherePK()
 	db.NewUpdate().Model((*store.Customer)(nil)).Where("true")
 	db.NewUpdate().Table("customers").Set("name = ?", c.Name).Returning("email").Exec(ctx, &c.Email)
 }

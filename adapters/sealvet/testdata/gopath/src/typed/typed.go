@@ -34,6 +34,7 @@ func use(ctx context.Context, db *gorm.DB, u *User) error {
 	}
 	slog.Info("new", "mail", mail)             // want `^User.Mail \(column mail\) is shown in the clear by slog.Info`
 	db.Exec("update users set mail = ?", mail) // want `User.Mail`
+	fmt.Println(mail)                          // want `fmt.Println`
 	number, err := u.Phone.OpenAt(ctx, nil)
 	fmt.Println(number, err) // want `User.Phone`
 

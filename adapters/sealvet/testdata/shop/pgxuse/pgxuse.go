@@ -11,7 +11,6 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgtype"
 	"github.com/jackc/pgx/v5/pgxpool"
-	"github.com/sealfield/sealfield/adapters/pgxfield"
 
 	"example.com/shop/store"
 )
@@ -186,28 +185,6 @@ func copies(ctx context.Context, conn *pgx.Conn, all []store.Customer) {
 	conn.CopyFrom(ctx, table, columns, pgx.CopyFromSlice(len(all), func(i int) ([]any, error) {
 		return []any{all[i].ID, seal(all[i].Email)}, nil
 	}))
-}
-
-func sealed(ctx context.Context, pool *pgxpool.Pool, customers *pgxfield.Table[store.Customer], c store.Customer) error {
-	_, err := pool.Exec(ctx, "insert into customers (id, email, email_idx) values (@id, @email, @email_idx)", customers.Args(&c))
-	if err != nil {
-		return err
-	}
-	tags, err := customers.Match(ctx, "email", c.Email)
-	if err != nil {
-		return err
-	}
-	rows, err := pool.Query(ctx, "select * from customers where email_idx = any($1)", tags)
-	if err != nil {
-		return err
-	}
-	found, err := customers.Collect(ctx, rows)
-	if err != nil {
-		return fmt.Errorf("customer %d of %d: %w", c.ID, len(found), err)
-	}
-	_, err = pool.Exec(ctx, "update customers set id = @id, email = @email, email_idx = @email_idx where id = @old",
-		customers.Args(&c, pgx.NamedArgs{"old": 42}))
-	return err
 }
 
 func numbers(ctx context.Context, db execer, n store.Numbers) {

@@ -28,16 +28,9 @@ func (c *checker) printing(call *ast.CallExpr, fn *types.Func) {
 	case path == "log":
 		c.printed(call, fn, last, formatted, true)
 	case path == "log/slog", c.loggers[path]:
-		for i, arg := range call.Args {
-			if call.Ellipsis.IsValid() && i == len(call.Args)-1 {
-				break
-			}
+		last = min(last, len(call.Args))
+		for _, arg := range slices.Concat(call.Args[:last], c.arguments(call, last)) {
 			c.logged(call, fn, arg)
-		}
-		if call.Ellipsis.IsValid() {
-			for _, arg := range c.arguments(call, len(call.Args)-1) {
-				c.logged(call, fn, arg)
-			}
 		}
 	}
 }

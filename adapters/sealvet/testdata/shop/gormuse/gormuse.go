@@ -80,9 +80,15 @@ func texts(db *gorm.DB, u *User) {
 	db.Raw("select * from users where mail = '" + u.WorkEmail + "'").Scan(u) // want `stands in the clear in the SQL of gorm.DB.Raw`
 	db.Model(u).Update("name", gorm.Expr("upper(?)", u.WorkEmail))           // want `gorm.Expr`
 	db.Where(map[string]any{"mail": "x"}).First(u)
-	db.Model(u).Where(map[string]any{"mail": "x"}).First(u) // want `User.WorkEmail \(column mail\) is an argument of gorm.DB.Where`
-	db.Not(map[string]any{"mail": u.WorkEmail}).First(u)    // want `gorm.DB.Not`
-	db.Not(&User{WorkEmail: "x"}).First(u)                  // want `gorm.DB.Not`
+	db.Model(u).Where(map[string]any{"mail": "x"}).First(u)    // want `User.WorkEmail \(column mail\) is an argument of gorm.DB.Where`
+	db.Not(map[string]any{"mail": u.WorkEmail}).First(u)       // want `gorm.DB.Not`
+	db.Not(&User{WorkEmail: "x"}).First(u)                     // want `gorm.DB.Not`
+	db.Or(&User{WorkEmail: "x"}).First(u)                      // want `gorm.DB.Or`
+	db.Attrs(User{WorkEmail: "x"}).FirstOrCreate(u)            // want `gorm.DB.Attrs`
+	db.Assign(User{WorkEmail: "x"}).FirstOrCreate(u)           // want `gorm.DB.Assign`
+	db.FirstOrInit(u, User{WorkEmail: "x"})                    // want `gorm.DB.FirstOrInit`
+	db.FirstOrCreate(&User{WorkEmail: "x"})                    // want `gorm.DB.FirstOrCreate`
+	db.Group("id").Having(map[string]any{"mail": u.WorkEmail}) // want `gorm.DB.Having`
 	db.Where("name = ?", u.Name).First(u)
 }
 

@@ -34,8 +34,6 @@ func (p printer) showsIn(t types.Type, depth int, methods bool) bool {
 		return p.showsIn(u.Elem(), depth+1, methods)
 	case *types.Array:
 		return p.showsIn(u.Elem(), depth+1, methods)
-	case *types.Signature, *types.Chan:
-		return false
 	}
 	return true
 }

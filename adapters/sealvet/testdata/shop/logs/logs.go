@@ -116,3 +116,11 @@ func arrays(p *store.Place) {
 	fmt.Println([]*store.Place{p})
 	slog.Info("x", "points", p.Point[0]) // want `Place.Point`
 }
+
+func amounts(a store.Amounts) {
+	slog.Info("x", "hushed", a.Hushed)
+	fmt.Println(a.Hushed)        // want `Amounts.Hushed`
+	fmt.Println(a.Sum)           // want `Amounts.Sum`
+	fmt.Println(a.Sum.String())  // want `Amounts.Sum`
+	slog.Info("x", "sum", a.Sum) // want `Amounts.Sum`
+}

@@ -128,9 +128,8 @@ func positional(ctx context.Context, pool *pgxpool.Pool, conn *pgx.Conn, tx pgx.
 	db.Exec(ctx, "update customers set name = $1, n = $2", other, n)
 	fresh := append(list, c.Name)
 	db.Exec(ctx, "update customers set name = $1", fresh[0])
-	var filled string
-	scan(&filled, c.Email)
-	filled += "x"
+	filled := c.Email
+	scan(&filled, c.Name)
 	db.Exec(ctx, "update customers set name = $1", filled)
 	db.QueryRow(ctx, "select email from customers").Scan(&c.ID, &c.Email)
 	db.Exec(ctx, "update customers set name = $1, n = $2 where id = $3", c.Name, len(c.Email), c.ID)
@@ -176,6 +175,14 @@ func copies(ctx context.Context, conn *pgx.Conn, all []store.Customer) {
 	table, columns := pgx.Identifier{"customers"}, []string{"id", "email"}
 	conn.CopyFrom(ctx, table, columns, pgx.CopyFromSlice(len(all), func(i int) ([]any, error) {
 		return []any{all[i].ID, all[i].Email}, nil // want `^store.Customer.Email \(column email\) is copied in the clear by pgx.CopyFromSlice: use pgxfield's Table.CopyFrom$`
+	}))
+	next := 0
+	conn.CopyFrom(ctx, table, columns, pgx.CopyFromFunc(func() ([]any, error) {
+		if next == len(all) {
+			return nil, nil
+		}
+		next++
+		return []any{all[next-1].ID, all[next-1].Email}, nil // want `pgx.CopyFromFunc`
 	}))
 	var rows [][]any
 	for _, c := range all {

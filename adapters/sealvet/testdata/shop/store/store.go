@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math/big"
 	"time"
 )
 
@@ -134,4 +135,16 @@ type (
 // Numbers has a sealed number.
 type Numbers struct {
 	Age int `db:"age" seal:"encrypt"`
+}
+
+// Hushed is a type for fields that only logs redact.
+type Hushed string
+
+func (Hushed) LogValue() slog.Value { return slog.StringValue("hushed") }
+
+// Amounts has fields of types that have one of the methods of Secret, or its own use
+// of them.
+type Amounts struct {
+	Hushed Hushed   `db:"hushed" seal:"encrypt"`
+	Sum    *big.Int `db:"sum" seal:"encrypt"`
 }

@@ -7,6 +7,7 @@ import (
 
 	"github.com/sealfield/sealfield/crypto"
 	"github.com/sealfield/sealfield/internal/derive"
+	"github.com/sealfield/sealfield/internal/sealform"
 	"github.com/sealfield/sealfield/keyring"
 )
 
@@ -14,6 +15,11 @@ import (
 // under a key of the same keyring and scope: it was read without Row, as ciphertext,
 // and is on its way back. See "raw" in the package documentation.
 var ErrSealed = errors.New("the value is sealed already")
+
+// ErrValue is the error of a value that a column of its type could not hold in the
+// clear, or would give back as another one. Which values these are is said in the
+// package documentation.
+var ErrValue = sealform.ErrValue
 
 // refuseSealed refuses a plaintext that is a ciphertext of the scope, or the text form
 // of one. Of random bytes of 33 and more, one in 2^40 passes for one, for each key of

@@ -57,7 +57,18 @@
 //
 // Integers of any width share a form, and so do text types; any other change of
 // type makes old values unreadable. time.Time is a timestamptz: it comes back in
-// time.Local, in whole microseconds. type= also takes an enum, a composite (a struct's
+// time.Local, in whole microseconds.
+//
+// What a column of the type in the clear could not hold is refused (ErrValue), and so
+// is what pgx would make another value of: a fraction in an integer, a float64 in float4
+// or an integer in float8 that is not exact, parts of a microsecond of a time.Duration,
+// the date and the zone of a time.Time in time (what comes back is of 2000-01-01 UTC), the
+// zone of an address, an IPv4 address in the 16 bytes of a net.IP, unused bits that are
+// set, an array with holes. Of that only a time.Time's parts of a microsecond are
+// dropped. json, jsonb, xml and ranges come back as they were spelt, not as PostgreSQL
+// would spell them, and nobody parses xml.
+//
+// type= also takes an enum, a composite (a struct's
 // fields in order), a domain or an extension's type, with or without its schema, and
 // arrays of them: they are kept as text, which nobody checks against the type before
 // it is cast to it; Verify holds the Go type against it.

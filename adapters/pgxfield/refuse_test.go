@@ -248,7 +248,7 @@ func TestTypeChanged(t *testing.T) {
 	type wide struct {
 		ID int64   `db:"id"`
 		N  int64   `db:"n" seal:"encrypt,type=int8"`
-		NS []int64 `db:"ns" seal:"encrypt,type=int4[]"`
+		NS []int64 `db:"ns" seal:"encrypt,type=int8[]"`
 		S  *string `db:"s" seal:"encrypt,type=text"`
 	}
 	type other struct {

@@ -3,13 +3,13 @@ package pgxfield
 import (
 	"sync"
 
-	"github.com/jackc/pgx/v5/pgtype"
+	"github.com/sealfield/sealfield/internal/sealform"
 )
 
 // scratch is what sealing or opening one row needs for a moment: buffers, and a
 // type map, which is not safe for concurrent use.
 type scratch struct {
-	types  *pgtype.Map
+	types  *sealform.Map
 	plain  []byte // a plaintext
 	text   []byte // the value of a token
 	bytea  []byte // a ciphertext
@@ -19,7 +19,7 @@ type scratch struct {
 const maxScratch = 1 << 14 // larger buffers are not kept
 
 var scratches = sync.Pool{New: func() any {
-	return &scratch{types: pgtype.NewMap(), plain: make([]byte, 0, 256)}
+	return &scratch{types: sealform.NewMap(), plain: make([]byte, 0, 256)}
 }}
 
 func getScratch() *scratch { return scratches.Get().(*scratch) }

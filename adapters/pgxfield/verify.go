@@ -10,9 +10,9 @@ import (
 	"strings"
 
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgtype"
 
 	"github.com/sealfield/sealfield/internal/pgsql"
+	"github.com/sealfield/sealfield/internal/sealform"
 )
 
 // DB is the part of *pgx.Conn, pgx.Tx and *pgxpool.Pool that Verify needs.
@@ -234,7 +234,7 @@ func (v *verifier) nullable(c origin, s *sealed) {
 	if c.NotNull {
 		return
 	}
-	if s.codec.SetNull(pgtype.NewMap(), reflect.New(s.typ).Interface()) != nil {
+	if s.codec.SetNull(sealform.NewMap(), reflect.New(s.typ).Interface()) != nil {
 		v.report(s.column, "it can be NULL, which Go type %s can not hold: set it not null, or use a pointer", s.typ)
 	}
 }

@@ -20,16 +20,17 @@ import (
 // address, so that no value is boxed. A codec is safe for concurrent use; m is
 // not.
 //
-// The errors of pgx can quote the value, so none of them is handed on: a codec's
+// Encode refuses what a column of the type could not hold, or would give back as
+// another value, with an error that is ErrValue. The errors of pgx can quote the value, so none of them is handed on: a codec's
 // errors say what does not fit and no more.
 type Codec interface {
 	// Encode appends the sealed form of *field to dst. It returns null, and
 	// dst as it was, if *field stands for NULL.
-	Encode(m *pgtype.Map, dst []byte, field any) (out []byte, null bool, err error)
+	Encode(m *Map, dst []byte, field any) (out []byte, null bool, err error)
 	// Decode sets *field, and keeps nothing of src.
-	Decode(m *pgtype.Map, src []byte, field any) error
+	Decode(m *Map, src []byte, field any) error
 	// SetNull sets *field, which is zero, to NULL.
-	SetNull(m *pgtype.Map, field any) error
+	SetNull(m *Map, field any) error
 }
 
 var errNull = errors.New("the value is NULL, which the field's type can not hold")
@@ -46,32 +47,35 @@ func New(t reflect.Type, pg Type) (Codec, error) {
 	if p := reflect.PointerTo(base); p.Implements(valuerType) != p.Implements(scannerType) {
 		return nil, fmt.Errorf("values of Go type %s would not come back as they were stored: it has only one of driver.Valuer and sql.Scanner", t)
 	}
+	var c Codec
+	var err error
 	if pg.Custom != nil {
 		return newTextCodec(t, pg)
+	} else if c = quickCodec(t, pg); c == nil {
+		c, err = newPgxCodec(t, pg)
 	}
-	if c := quickCodec(t, pg); c != nil {
-		return c, nil
+	if err == nil && pg.narrow != "" {
+		c = narrow{c, pg}
 	}
-	return newPgxCodec(t, pg)
+	return c, err
 }
 
 // pgxCodec leaves the work to pgx.
 type pgxCodec struct {
 	pg      Type
 	viaText bool // strings in a type that pgx can not encode from a string: by its text form
-	rawJSON bool // the field holds JSON text that nobody has looked at
+	shaped  bool // an array, whose Go value can have more dimensions than one
 }
 
 func newPgxCodec(t reflect.Type, pg Type) (Codec, error) {
 	c := &pgxCodec{pg: pg}
-	m := pgtype.NewMap()
+	m := NewMap()
 	zero := reflect.New(t)
 	value := zero
 	if t.Kind() == reflect.Pointer {
 		value = reflect.New(t.Elem())
 	}
-	c.rawJSON = (pg.Class == "json" || pg.Class == "jsonb") &&
-		(value.Elem().Kind() == reflect.String || value.Elem().Kind() == reflect.Slice && value.Type().Elem().Elem().Kind() == reflect.Uint8)
+	c.shaped = pg.IsArray() && !strings.HasPrefix(pg.Class, "json")
 	mismatch := fmt.Errorf("values of Go type %s can not be stored as type %s", t, pg.Class)
 	if _, aliases := value.Interface().(*pgtype.UndecodedBytes); aliases {
 		return nil, mismatch
@@ -86,7 +90,7 @@ func newPgxCodec(t reflect.Type, pg Type) (Codec, error) {
 		return nil, mismatch
 	}
 	if pg.Class == "json" || pg.Class == "jsonb" { // pgx would marshal anything
-		if _, err := json.Marshal(value.Interface()); err != nil && !c.rawJSON {
+		if _, err := json.Marshal(value.Interface()); err != nil && !value.Type().Elem().ConvertibleTo(bytesType) {
 			return nil, mismatch
 		}
 	}
@@ -98,27 +102,45 @@ func isFailure(plan pgtype.ScanPlan) bool {
 	return strings.HasSuffix(fmt.Sprintf("%T", plan), ".scanPlanFail")
 }
 
-func (c *pgxCodec) Encode(m *pgtype.Map, dst []byte, field any) ([]byte, bool, error) {
+func (c *pgxCodec) Encode(m *Map, dst []byte, field any) ([]byte, bool, error) {
 	if dst == nil {
 		dst = []byte{} // pgx means NULL by nil
 	}
-	value := reflect.ValueOf(field).Elem()
-	var out []byte
-	var err error
-	if c.viaText {
-		out, err = c.encodeText(m, dst, value)
-	} else {
-		out, err = m.Encode(c.pg.OID, pgtype.BinaryFormatCode, value.Interface(), dst)
-	}
+	out, err := c.encode(m, dst, reflect.ValueOf(field).Elem())
 	switch {
 	case err != nil:
-		return dst, false, fmt.Errorf("the value can not be encoded as %s", c.pg.Class)
+		return dst, false, refusal(err, "the value can not be encoded as "+c.pg.Class)
 	case out == nil:
 		return dst, true, nil
-	case c.rawJSON && !json.Valid(JSONText(out[len(dst):], c.pg.Class)):
-		return dst, false, errors.New("the value is no JSON")
 	}
 	return out, false, nil
+}
+
+// encode returns nil for NULL.
+func (c *pgxCodec) encode(m *Map, dst []byte, value reflect.Value) ([]byte, error) {
+	if c.viaText {
+		return c.encodeText(m, dst, value)
+	}
+	if c.shaped {
+		if inner := reflect.Indirect(value); inner.IsValid() && isNested(inner.Type()) {
+			array, err := flatten(inner)
+			if err != nil {
+				return nil, err
+			}
+			return m.Encode(c.pg.OID, pgtype.BinaryFormatCode, array, dst)
+		} else if err := checkShape(inner); err != nil {
+			return nil, err
+		}
+	}
+	return m.Encode(c.pg.OID, pgtype.BinaryFormatCode, value.Interface(), dst)
+}
+
+// refusal returns what may be said of an error of encoding: pgx's can quote the value.
+func refusal(err error, otherwise string) error {
+	if own, ok := errors.AsType[valueError](err); ok {
+		return own
+	}
+	return valueError(otherwise)
 }
 
 // JSONText returns the text in the binary form of a json or jsonb value.
@@ -129,7 +151,7 @@ func JSONText(form []byte, class string) []byte {
 	return form
 }
 
-func (c *pgxCodec) encodeText(m *pgtype.Map, dst []byte, value reflect.Value) ([]byte, error) {
+func (c *pgxCodec) encodeText(m *Map, dst []byte, value reflect.Value) ([]byte, error) {
 	if value.Kind() == reflect.Pointer {
 		if value.IsNil() {
 			return nil, nil
@@ -137,14 +159,14 @@ func (c *pgxCodec) encodeText(m *pgtype.Map, dst []byte, value reflect.Value) ([
 		value = value.Elem()
 	}
 	t, _ := m.TypeForOID(c.pg.OID)
-	parsed, err := t.Codec.DecodeValue(m, c.pg.OID, pgtype.TextFormatCode, []byte(value.String()))
+	parsed, err := t.Codec.DecodeValue(m.Map, c.pg.OID, pgtype.TextFormatCode, []byte(value.String()))
 	if err != nil {
 		return nil, err
 	}
 	return m.Encode(c.pg.OID, pgtype.BinaryFormatCode, parsed, dst)
 }
 
-func (c *pgxCodec) Decode(m *pgtype.Map, src []byte, field any) error {
+func (c *pgxCodec) Decode(m *Map, src []byte, field any) error {
 	src = append([]byte{}, src...) // a pgtype.BytesScanner may keep it
 	if err := m.Scan(c.pg.OID, pgtype.BinaryFormatCode, src, field); err != nil {
 		return fmt.Errorf("the %s value does not fit Go type %s", c.pg.Class, reflect.TypeOf(field).Elem())
@@ -152,7 +174,7 @@ func (c *pgxCodec) Decode(m *pgtype.Map, src []byte, field any) error {
 	return nil
 }
 
-func (c *pgxCodec) SetNull(m *pgtype.Map, field any) error {
+func (c *pgxCodec) SetNull(m *Map, field any) error {
 	switch reflect.TypeOf(field).Elem().Kind() {
 	case reflect.Pointer, reflect.Slice, reflect.Map, reflect.Interface:
 		return nil
@@ -259,16 +281,16 @@ func (c quick[E]) field(p any) *E {
 	return p.(*E)
 }
 
-func (c quick[E]) Encode(_ *pgtype.Map, dst []byte, field any) ([]byte, bool, error) {
+func (c quick[E]) Encode(_ *Map, dst []byte, field any) ([]byte, bool, error) {
 	out, err := c.append(dst, c.field(field))
 	return out, false, err
 }
 
-func (c quick[E]) Decode(_ *pgtype.Map, src []byte, field any) error {
+func (c quick[E]) Decode(_ *Map, src []byte, field any) error {
 	return c.scan(src, c.field(field))
 }
 
-func (c quick[E]) SetNull(*pgtype.Map, any) error { return errNull }
+func (c quick[E]) SetNull(*Map, any) error { return errNull }
 
 func (c pointer[E]) field(p any) **E {
 	if c.convert != nil {
@@ -277,7 +299,7 @@ func (c pointer[E]) field(p any) **E {
 	return p.(**E)
 }
 
-func (c pointer[E]) Encode(_ *pgtype.Map, dst []byte, field any) ([]byte, bool, error) {
+func (c pointer[E]) Encode(_ *Map, dst []byte, field any) ([]byte, bool, error) {
 	p := *c.field(field)
 	if p == nil {
 		return dst, true, nil
@@ -286,7 +308,7 @@ func (c pointer[E]) Encode(_ *pgtype.Map, dst []byte, field any) ([]byte, bool, 
 	return out, false, err
 }
 
-func (c pointer[E]) Decode(_ *pgtype.Map, src []byte, field any) error {
+func (c pointer[E]) Decode(_ *Map, src []byte, field any) error {
 	v := new(E)
 	if err := c.scan(src, v); err != nil {
 		return err
@@ -300,7 +322,7 @@ func (c pointer[E]) Decode(_ *pgtype.Map, src []byte, field any) error {
 	return nil
 }
 
-func (c pointer[E]) SetNull(*pgtype.Map, any) error { return nil }
+func (c pointer[E]) SetNull(*Map, any) error { return nil }
 
 // quickBytes is the codec of byte slices, whose nil is NULL.
 type quickBytes struct{ convert func(any) any }
@@ -312,19 +334,19 @@ func (c quickBytes) field(p any) *[]byte {
 	return p.(*[]byte)
 }
 
-func (c quickBytes) Encode(_ *pgtype.Map, dst []byte, field any) ([]byte, bool, error) {
+func (c quickBytes) Encode(_ *Map, dst []byte, field any) ([]byte, bool, error) {
 	v := *c.field(field)
 	return append(dst, v...), v == nil, nil
 }
 
-func (c quickBytes) Decode(_ *pgtype.Map, src []byte, field any) error {
+func (c quickBytes) Decode(_ *Map, src []byte, field any) error {
 	*c.field(field) = append(make([]byte, 0, len(src)), src...)
 	return nil
 }
 
-func (c quickBytes) SetNull(*pgtype.Map, any) error { return nil }
+func (c quickBytes) SetNull(*Map, any) error { return nil }
 
-var errText = errors.New("the value is no UTF-8 text without zero bytes")
+const errText = valueError("the value is no UTF-8 text without zero bytes")
 
 func appendText(dst []byte, v *string) ([]byte, error) {
 	if !utf8.ValidString(*v) || strings.IndexByte(*v, 0) >= 0 {

@@ -6,7 +6,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/jackc/pgx/v5/pgtype"
 	"github.com/stretchr/testify/require"
 )
 
@@ -34,7 +33,7 @@ func TestQuickForms(t *testing.T) {
 		require.NotNil(t, quick, c)
 		field := reflect.New(typ)
 		field.Elem().Set(reflect.ValueOf(c.value))
-		m := pgtype.NewMap()
+		m := NewMap()
 		got, null, err := quick.Encode(m, []byte("x"), field.Interface())
 		require.NoError(t, err, c)
 		require.False(t, null)

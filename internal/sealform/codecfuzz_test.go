@@ -39,7 +39,7 @@ func FuzzCodec(f *testing.F) {
 		typ := reflect.TypeOf(k.value)
 		c, err := New(typ, pg)
 		require.NoError(t, err)
-		m := pgtype.NewMap()
+		m := NewMap()
 		first := reflect.New(typ)
 		if c.Decode(m, data, first.Interface()) != nil {
 			return

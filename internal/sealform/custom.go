@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"reflect"
 	"strings"
-	"unicode/utf8"
 
 	"github.com/jackc/pgx/v5/pgtype"
 )
@@ -18,9 +17,9 @@ import (
 type textForm interface {
 	// append appends the text of v. It returns null, and dst as it was, if v
 	// stands for NULL.
-	append(m *pgtype.Map, dst []byte, v reflect.Value) (out []byte, null bool, err error)
+	append(m *Map, dst []byte, v reflect.Value) (out []byte, null bool, err error)
 	// scan sets v, which is zero, and keeps nothing of src. A nil src is NULL.
-	scan(m *pgtype.Map, src []byte, v reflect.Value) error
+	scan(m *Map, src []byte, v reflect.Value) error
 	// fits says why a column of a type of the catalogue does not take what append
 	// writes, or "".
 	fits(t *CatalogueType) string
@@ -40,18 +39,15 @@ func newTextCodec(t reflect.Type, pg Type) (Codec, error) {
 	return textCodec{pg.Name(), form}, nil
 }
 
-func (c textCodec) Encode(m *pgtype.Map, dst []byte, field any) ([]byte, bool, error) {
+func (c textCodec) Encode(m *Map, dst []byte, field any) ([]byte, bool, error) {
 	out, null, err := c.form.append(m, dst, reflect.ValueOf(field).Elem())
-	switch {
-	case errors.Is(err, errText):
-		return dst, false, errText
-	case err != nil:
-		return dst, false, fmt.Errorf("the value can not be encoded as %s", c.class)
+	if err != nil {
+		return dst, false, refusal(err, "the value can not be encoded as "+c.class)
 	}
 	return out, null, nil
 }
 
-func (c textCodec) Decode(m *pgtype.Map, src []byte, field any) error {
+func (c textCodec) Decode(m *Map, src []byte, field any) error {
 	src = append([]byte{}, src...) // a pgtype.BytesScanner may keep it
 	to := reflect.ValueOf(field).Elem()
 	v := reflect.New(to.Type()).Elem()
@@ -62,7 +58,7 @@ func (c textCodec) Decode(m *pgtype.Map, src []byte, field any) error {
 	return nil
 }
 
-func (c textCodec) SetNull(m *pgtype.Map, field any) error {
+func (c textCodec) SetNull(m *Map, field any) error {
 	if c.form.scan(m, nil, reflect.ValueOf(field).Elem()) != nil {
 		return errNull
 	}
@@ -142,13 +138,13 @@ func newTextForm(t reflect.Type, array bool) (textForm, error) {
 // stringForm is that of strings: the text as it is.
 type stringForm struct{}
 
-func (stringForm) append(_ *pgtype.Map, dst []byte, v reflect.Value) ([]byte, bool, error) {
+func (stringForm) append(_ *Map, dst []byte, v reflect.Value) ([]byte, bool, error) {
 	s := v.String()
 	out, err := appendText(dst, &s)
 	return out, false, err
 }
 
-func (stringForm) scan(_ *pgtype.Map, src []byte, v reflect.Value) error {
+func (stringForm) scan(_ *Map, src []byte, v reflect.Value) error {
 	if src == nil {
 		return errNull
 	}
@@ -164,7 +160,7 @@ type leafForm struct {
 	class string // "" if the Go type writes its text itself
 }
 
-func (f leafForm) append(m *pgtype.Map, dst []byte, v reflect.Value) ([]byte, bool, error) {
+func (f leafForm) append(m *Map, dst []byte, v reflect.Value) ([]byte, bool, error) {
 	if dst == nil {
 		dst = []byte{} // pgx means NULL by nil
 	}
@@ -180,7 +176,7 @@ func (f leafForm) append(m *pgtype.Map, dst []byte, v reflect.Value) ([]byte, bo
 	return out, false, nil
 }
 
-func (f leafForm) scan(m *pgtype.Map, src []byte, v reflect.Value) error {
+func (f leafForm) scan(m *Map, src []byte, v reflect.Value) error {
 	return m.Scan(f.oid, pgtype.TextFormatCode, src, v.Addr().Interface())
 }
 
@@ -198,14 +194,14 @@ func (f leafForm) fits(t *CatalogueType) string {
 // pointerForm is that of pointers, whose nil is NULL.
 type pointerForm struct{ elem textForm }
 
-func (f pointerForm) append(m *pgtype.Map, dst []byte, v reflect.Value) ([]byte, bool, error) {
+func (f pointerForm) append(m *Map, dst []byte, v reflect.Value) ([]byte, bool, error) {
 	if v.IsNil() {
 		return dst, true, nil
 	}
 	return f.elem.append(m, dst, v.Elem())
 }
 
-func (f pointerForm) scan(m *pgtype.Map, src []byte, v reflect.Value) error {
+func (f pointerForm) scan(m *Map, src []byte, v reflect.Value) error {
 	if src == nil {
 		return nil
 	}
@@ -222,7 +218,7 @@ func (f pointerForm) fits(t *CatalogueType) string { return f.elem.fits(t) }
 // arrayForm is that of slices, whose nil is NULL.
 type arrayForm struct{ elem textForm }
 
-func (f arrayForm) append(m *pgtype.Map, dst []byte, v reflect.Value) ([]byte, bool, error) {
+func (f arrayForm) append(m *Map, dst []byte, v reflect.Value) ([]byte, bool, error) {
 	if v.IsNil() {
 		return dst, true, nil
 	}
@@ -253,7 +249,7 @@ func (f arrayForm) append(m *pgtype.Map, dst []byte, v reflect.Value) ([]byte, b
 	return append(out, '}'), false, nil
 }
 
-func (f arrayForm) scan(m *pgtype.Map, src []byte, v reflect.Value) error {
+func (f arrayForm) scan(m *Map, src []byte, v reflect.Value) error {
 	if src == nil {
 		return nil
 	}
@@ -308,7 +304,7 @@ func newRecordForm(t reflect.Type) (textForm, error) {
 	return f, nil
 }
 
-func (f recordForm) append(m *pgtype.Map, dst []byte, v reflect.Value) ([]byte, bool, error) {
+func (f recordForm) append(m *Map, dst []byte, v reflect.Value) ([]byte, bool, error) {
 	out := append(dst, '(')
 	for i, form := range f.forms {
 		if i > 0 {
@@ -335,7 +331,7 @@ func (f recordForm) append(m *pgtype.Map, dst []byte, v reflect.Value) ([]byte, 
 	return append(out, ')'), false, nil
 }
 
-func (f recordForm) scan(m *pgtype.Map, src []byte, v reflect.Value) error {
+func (f recordForm) scan(m *Map, src []byte, v reflect.Value) error {
 	if src == nil {
 		return errNull
 	}
@@ -418,8 +414,4 @@ func needsQuotes(text []byte, special string) bool {
 		}
 	}
 	return false
-}
-
-func validText(text []byte) bool {
-	return utf8.Valid(text) && strings.IndexByte(string(text), 0) < 0
 }

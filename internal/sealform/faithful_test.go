@@ -25,7 +25,7 @@ func TestDecodeKeepsNothing(t *testing.T) {
 	} {
 		out, value, c2 := sealedForm(t, c.typ, c.value)
 		back := reflect.New(value.Type())
-		require.NoError(t, c2.Decode(pgtype.NewMap(), out, back.Interface()))
+		require.NoError(t, c2.Decode(NewMap(), out, back.Interface()))
 		clear(out)
 		require.Equal(t, c.value, back.Elem().Interface(), "%s %T", c.typ, c.value)
 	}
@@ -40,7 +40,7 @@ func sealedForm(t *testing.T, typ string, v any) ([]byte, reflect.Value, Codec) 
 	require.NoError(t, err, "%s %T", typ, v)
 	field := reflect.New(reflect.TypeOf(v))
 	field.Elem().Set(reflect.ValueOf(v))
-	out, null, err := c.Encode(pgtype.NewMap(), nil, field.Interface())
+	out, null, err := c.Encode(NewMap(), nil, field.Interface())
 	require.NoError(t, err, "%s %T", typ, v)
 	require.False(t, null)
 	return out, field.Elem(), c

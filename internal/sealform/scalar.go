@@ -9,8 +9,8 @@ import (
 // This file holds PostgreSQL's binary forms of the common fixed-size types.
 
 var (
-	ErrForm  = errors.New("the sealed bytes are no value of the column's type")
-	ErrRange = errors.New("the value is out of range")
+	ErrForm        = errors.New("the sealed bytes are no value of the column's type")
+	ErrRange error = valueError("the value is out of range")
 )
 
 type integer interface {

@@ -23,6 +23,8 @@ type Type struct {
 	// Custom names a type that PostgreSQL has not built in, or its element if
 	// the class is one of arrays.
 	Custom pgx.Identifier
+
+	narrow string // the type that was named, if it holds less than its class: int2, int4, name
 }
 
 // Name is the name for errors.
@@ -105,7 +107,11 @@ func Named(name string) (Type, error) {
 		catalogue = "_" + class
 	}
 	if t, ok := pgtype.NewMap().TypeForName(catalogue); ok && !strings.HasPrefix(element, "_") {
-		return Type{Class: class + array, OID: t.OID}, nil
+		found := Type{Class: class + array, OID: t.OID}
+		if element == "int2" || element == "int4" || element == "name" {
+			found.narrow = element
+		}
+		return found, nil
 	}
 	custom, err := pgsql.ParseName(element)
 	if err != nil {

@@ -14,8 +14,10 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgtype"
 	"github.com/jackc/pgx/v5/tracelog"
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/sealfield/sealfield/adapters/pgxfield"
 	"github.com/sealfield/sealfield/keyring/keyringtest"
 )
 
@@ -39,6 +41,65 @@ func (c *collector) Log(_ context.Context, _ tracelog.LogLevel, msg string, data
 	}
 }
 
+// printed is all that printers make of v.
+func printed(t *testing.T, v any) string {
+	var out bytes.Buffer
+	for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x", "%d"} {
+		fmt.Fprintf(&out, verb+verb[:1]+"+v", v, &v)
+		fmt.Fprintf(&out, verb, []any{v})
+	}
+	js, err := json.Marshal(v)
+	require.NoError(t, err)
+	out.Write(js)
+	slog.New(slog.NewTextHandler(&out, nil)).Info("", "v", v)
+	slog.New(slog.NewJSONHandler(&out, nil)).Info("", "v", v)
+	return out.String()
+}
+
+type failures struct{ bytes.Buffer }
+
+func (f *failures) Errorf(format string, args ...any) { fmt.Fprintf(f, format, args...) }
+
+// testifyDiff is what testify says of two values that differ: it looks into fields that
+// are not exported, and past methods.
+func testifyDiff(a, b any) string {
+	var f failures
+	assert.Equal(&f, a, b)
+	return f.String()
+}
+
+func holdsNothing(t *testing.T, text string) {
+	t.Helper()
+	require.NotEmpty(t, text)
+	for _, form := range []string{marker, fmt.Sprintf("%x", marker), fmt.Sprintf("% x", marker[:6]), fmt.Sprint([]byte(marker))} {
+		require.NotContains(t, text, form)
+	}
+}
+
+// TestTextRowsAndSearchQueriesAreNotPrinted has both in use, with values in them.
+func TestTextRowsAndSearchQueriesAreNotPrinted(t *testing.T) {
+	ctx := t.Context()
+	_, table := newCustomers(t, keyringtest.NewKeyring(t))
+	rows, err := table.TextRows(table.Columns())
+	require.NoError(t, err)
+	other, err := table.TextRows(table.Columns())
+	require.NoError(t, err)
+	row := [][]byte{[]byte("1"), []byte(marker), nil, []byte(marker), []byte("2000-01-01")}
+	require.Len(t, table.Columns(), len(row))
+	require.NoError(t, rows.Seal(ctx, row))
+	require.NoError(t, rows.Open(ctx, row))
+	require.Equal(t, marker, string(row[1]), "it is in the memory of rows")
+	require.Contains(t, testifyDiff(struct{ opened []byte }{row[1]}, struct{ opened []byte }{}), "4d 41 52 4b 45 52", "control: a field that is not exported is found")
+	holdsNothing(t, printed(t, rows))
+	holdsNothing(t, testifyDiff(rows, other))
+
+	q := pgxfield.SearchQuery{Column: "email", Value: marker, Args: pgx.NamedArgs{"x": marker}, After: []any{marker}}
+	type plain pgxfield.SearchQuery
+	require.Contains(t, printed(t, plain(q)), marker, "control")
+	holdsNothing(t, printed(t, q))
+	require.Contains(t, printed(t, q), "pgxfield.SearchQuery(email)")
+}
+
 // TestNothingIsPrinted looks for the marker in all that pgx logs and all that
 // printers make of Args. Its control is pgx.NamedArgs, where the marker has to
 // be found by the same means.
@@ -55,23 +116,11 @@ func TestNothingIsPrinted(t *testing.T) {
 	args := table.Args(c, pgx.NamedArgs{"x": marker})
 	control := pgx.NamedArgs{"email": marker, "x": marker}
 
-	print := func(v any) string {
-		var out bytes.Buffer
-		for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x", "%d"} {
-			fmt.Fprintf(&out, verb+verb[:1]+"+v", v, &v)
-			fmt.Fprintf(&out, verb, []any{v})
-		}
-		js, err := json.Marshal(v)
-		require.NoError(t, err)
-		out.Write(js)
-		slog.New(slog.NewTextHandler(&out, nil)).Info("", "v", v)
-		slog.New(slog.NewJSONHandler(&out, nil)).Info("", "v", v)
-		return out.String()
-	}
-	require.Contains(t, print(control), marker, "control")
-	require.NotContains(t, print(args), marker)
-	require.NotContains(t, print(args), fmt.Sprintf("%x", marker))
-	require.Contains(t, print(args), "pgxfield.Args(customers)")
+	require.Contains(t, printed(t, control), marker, "control")
+	require.Contains(t, testifyDiff(control, pgx.NamedArgs{}), marker, "control")
+	holdsNothing(t, printed(t, args))
+	holdsNothing(t, testifyDiff(args, table.Args(c)))
+	require.Contains(t, printed(t, args), "pgxfield.Args(customers)")
 
 	for _, mode := range modes {
 		log.Reset()

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"log/slog"
 	"maps"
 	"reflect"
 	"slices"
@@ -17,7 +18,8 @@ import (
 	"github.com/sealfield/sealfield/token"
 )
 
-// SearchQuery says which rows Search looks for.
+// SearchQuery says which rows Search looks for. fmt, slog and encoding/json see the
+// name of the column, and none of the values.
 type SearchQuery struct {
 	// Column is the sealed column, or, if that has several indexes, the index
 	// column. Required.
@@ -50,6 +52,14 @@ type SearchQuery struct {
 	// Limit is the most rows that are returned. Zero means all.
 	Limit int
 }
+
+func (q SearchQuery) text() string { return "pgxfield.SearchQuery(" + q.Column + ")" }
+
+func (q SearchQuery) String() string               { return q.text() }
+func (q SearchQuery) GoString() string             { return q.text() }
+func (q SearchQuery) Format(f fmt.State, _ rune)   { f.Write([]byte(q.text())) }
+func (q SearchQuery) LogValue() slog.Value         { return slog.StringValue(q.text()) }
+func (q SearchQuery) MarshalText() ([]byte, error) { return []byte(q.text()), nil }
 
 // Search finds rows by an index of any kind, lossy ones included, and returns
 // them opened, in order:

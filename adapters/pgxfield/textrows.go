@@ -17,8 +17,12 @@ import (
 // TextRows opens and seals rows whose values are text, as COPY and psql have them,
 // for programs that copy tables from one keyring to another: open a row with the
 // TextRows of one Table, change what has to change, and seal it with those of
-// another. It is of one goroutine.
+// another. It is of one goroutine, and nothing prints what it holds.
 type TextRows struct {
+	hidden func() *textRows // a func, where no printer finds it
+}
+
+type textRows struct {
 	*table
 	scope   string
 	columns []string
@@ -60,11 +64,11 @@ func (t *Table[T]) TextRows(columns []string) (*TextRows, error) {
 	if err != nil {
 		return nil, fmt.Errorf("pgxfield: %s: %w", t.table.title(), err)
 	}
-	return r, nil
+	return &TextRows{func() *textRows { return r }}, nil
 }
 
-func (t *table) textRows(columns []string, scope string) (*TextRows, error) {
-	r := &TextRows{table: t, scope: scope, columns: slices.Clone(columns), opened: make([]byte, 0, 512)}
+func (t *table) textRows(columns []string, scope string) (*textRows, error) {
+	r := &textRows{table: t, scope: scope, columns: slices.Clone(columns), opened: make([]byte, 0, 512)}
 	var missing []error
 	find := func(name, of string) int {
 		at := slices.Index(columns, name)
@@ -145,8 +149,8 @@ func (t *table) sealedColumns() []SealedColumn {
 // are good until the next Open. A value that does not open is an error as for
 // Row; then the row has to be thrown away.
 func (r *TextRows) Open(ctx context.Context, row [][]byte) error {
-	if err := r.open(ctx, row); err != nil {
-		return fmt.Errorf("pgxfield: %s: %w", r.title(), err)
+	if err := r.hidden().open(ctx, row); err != nil {
+		return fmt.Errorf("pgxfield: %s: %w", r.hidden().title(), err)
 	}
 	return nil
 }
@@ -156,13 +160,13 @@ func (r *TextRows) Open(ctx context.Context, row [][]byte) error {
 // good until the next Seal. It refuses what Args refuses; then the row has to be
 // thrown away, since it holds plaintext.
 func (r *TextRows) Seal(ctx context.Context, row [][]byte) error {
-	if err := r.seal(ctx, row); err != nil {
-		return fmt.Errorf("pgxfield: %s: %w", r.title(), err)
+	if err := r.hidden().seal(ctx, row); err != nil {
+		return fmt.Errorf("pgxfield: %s: %w", r.hidden().title(), err)
 	}
 	return nil
 }
 
-func (r *TextRows) start(row [][]byte) (crypto.Binding, error) {
+func (r *textRows) start(row [][]byte) (crypto.Binding, error) {
 	at := crypto.Binding{Scope: r.scope}
 	if len(row) != len(r.columns) {
 		return at, fmt.Errorf("the row has %d values for %d columns", len(row), len(r.columns))
@@ -211,7 +215,7 @@ func (k *textKey) text(row [][]byte) ([]byte, error) {
 // from returns what b holds from start on.
 func from(b []byte, start int) []byte { return b[start:len(b):len(b)] }
 
-func (r *TextRows) open(ctx context.Context, row [][]byte) error {
+func (r *textRows) open(ctx context.Context, row [][]byte) error {
 	r.opened = r.opened[:0]
 	at, err := r.start(row)
 	if err != nil {
@@ -243,7 +247,7 @@ func (r *TextRows) open(ctx context.Context, row [][]byte) error {
 }
 
 // openValue returns the text of a value, in the memory of r.
-func (r *TextRows) openValue(ctx context.Context, sc *scratch, target *textTarget, row [][]byte, at crypto.Binding) (text []byte, err error) {
+func (r *textRows) openValue(ctx context.Context, sc *scratch, target *textTarget, row [][]byte, at crypto.Binding) (text []byte, err error) {
 	start := len(r.opened)
 	if target.token != nil {
 		var id keyring.KeyID
@@ -287,7 +291,7 @@ func (s *scratch) textKeyID(target *textTarget, value []byte) (id keyring.KeyID,
 	return target.token.keyID(target.name(), value)
 }
 
-func (r *TextRows) seal(ctx context.Context, row [][]byte) error {
+func (r *textRows) seal(ctx context.Context, row [][]byte) error {
 	at, err := r.start(row)
 	if err != nil {
 		return err
@@ -318,7 +322,7 @@ func (r *TextRows) seal(ctx context.Context, row [][]byte) error {
 }
 
 // sealValue replaces a value, and sets *form to the form in which it was sealed.
-func (r *TextRows) sealValue(ctx context.Context, sc *scratch, target *textTarget, row [][]byte, at crypto.Binding, form *[]byte) (err error) {
+func (r *textRows) sealValue(ctx context.Context, sc *scratch, target *textTarget, row [][]byte, at crypto.Binding, form *[]byte) (err error) {
 	start := len(r.form)
 	if r.form, err = target.pg.AppendForm(sc.types, r.form, row[target.at]); err != nil {
 		return err
@@ -358,13 +362,13 @@ func (r *TextRows) sealValue(ctx context.Context, sc *scratch, target *textTarge
 }
 
 // hex returns the text form of a bytea.
-func (r *TextRows) hex(b []byte) []byte {
+func (r *textRows) hex(b []byte) []byte {
 	start := len(r.made)
 	r.made = hex.AppendEncode(append(r.made, `\x`...), b)
 	return from(r.made, start)
 }
 
-func (r *TextRows) sealTags(ctx context.Context, tag *textTag, row, forms [][]byte, scope string) error {
+func (r *textRows) sealTags(ctx context.Context, tag *textTag, row, forms [][]byte, scope string) error {
 	row[tag.at] = nil
 	if tag.unique >= 0 {
 		row[tag.unique] = nil

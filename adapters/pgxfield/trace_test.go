@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/jackc/pgx/v5/tracelog"
 	"github.com/stretchr/testify/require"
@@ -119,5 +120,72 @@ func TestRedactTracer(t *testing.T) {
 				}
 			}
 		}
+	}
+}
+
+// TestRedactedMessages has the messages of PostgreSQL that quote a value, each with the
+// whole error as its control, and some that have to stay.
+func TestRedactedMessages(t *testing.T) {
+	ctx := t.Context()
+	setup := connect(t)
+	run(t, setup, "create table unique_ones (v text constraint unique_ones_v_once unique)",
+		"create function raised(v text) returns void language plpgsql as $$ begin raise unique_violation using message = 'twice ' || v, column = v; end $$",
+		"create function executed(v text) returns void language plpgsql as $$ begin execute v; end $$")
+	var log collector
+	cfg := setup.Config().Copy()
+	cfg.Tracer = pgxfield.RedactTracer(&tracelog.TraceLog{Logger: &log, LogLevel: tracelog.LogLevelTrace})
+	conn, err := pgx.ConnectConfig(ctx, cfg)
+	require.NoError(t, err)
+	defer conn.Close(ctx)
+	codes := map[string]bool{}
+	for _, sql := range []string{
+		"select to_tsquery($1)", "select $1::text::regclass", "select $1::text::regtype", "select $1::text::regproc", "select ($1::text || '()')::regprocedure", "select $1::text::regrole", "select $1::text::regconfig", "select $1::text::regnamespace",
+		"select pg_get_serial_sequence('unique_ones', $1)", "select nextval($1::text::regclass)", "select pg_read_file($1)", "select set_config('timezone', $1, false)", "select $1::text::int", "select $1::text::jsonb",
+		"select to_timestamp($1, 'YYYY')", "select 'x' ~ ($1 || '[')", "select raised($1)", "select executed($1)", "select has_table_privilege($1, 'select')", "select $1::text::xml",
+	} {
+		for _, value := range []string{marker, "of " + marker + " <", `"` + marker + `"`, `"` + marker + `"()`} {
+			log.Reset()
+			_, err := conn.Exec(ctx, sql, pgx.QueryExecModeCacheDescribe, value)
+			if err == nil || !strings.Contains(err.Error(), marker) {
+				continue
+			}
+			var pg *pgconn.PgError
+			require.ErrorAs(t, err, &pg, sql)
+			codes[pg.Code] = true
+			holdsNothing(t, log.String())
+			require.Contains(t, log.String(), pg.Code)
+			require.Contains(t, log.String(), "[redacted] (SQLSTATE")
+		}
+	}
+	for _, code := range []string{"42601", "42P01", "42704", "42883", "42703", "3F000", "58P01", "22023", "22P02", "23505"} {
+		require.True(t, codes[code], "control: a message of %s holds the value", code)
+	}
+	for message, sql := range map[string]string{
+		`duplicate key value violates unique constraint "unique_ones_v_once"`: "insert into unique_ones values ($1), ($1)",
+		`canceling statement due to statement timeout`:                        "select $1, set_config('statement_timeout', '1', true), pg_sleep(5)",
+		`permission denied for table pg_authid`:                               "select $1, rolpassword from pg_authid",
+		`could not determine data type of parameter $2`:                       "select $1::text, $2 is null",
+	} {
+		log.Reset()
+		tx, err := conn.Begin(ctx)
+		require.NoError(t, err)
+		_, err = tx.Exec(ctx, "set local role pg_monitor")
+		if strings.Contains(sql, "unique_ones") {
+			_, err = tx.Exec(ctx, "reset role")
+		}
+		require.NoError(t, err)
+		if strings.Contains(sql, "timeout") {
+			_, err = tx.Exec(ctx, "set local statement_timeout = 1")
+			require.NoError(t, err)
+		}
+		args := []any{pgx.QueryExecModeCacheDescribe, marker}
+		if strings.Contains(sql, "$2") {
+			args = append(args, marker)
+		}
+		_, err = tx.Exec(ctx, sql, args...)
+		require.Error(t, err)
+		require.NoError(t, tx.Rollback(ctx))
+		holdsNothing(t, log.String())
+		require.Contains(t, log.String(), message)
 	}
 }

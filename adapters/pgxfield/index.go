@@ -139,8 +139,11 @@ func (t *table) addCompound(kr *keyring.Keyring, c CompoundIndex, cfg Config) er
 	if c.Name == "" {
 		c.Name = c.Column
 	}
-	var err error
-	x.token, err = token.NewIndex(kr, cfg.Name+"."+c.Name, token.IndexConfig{Normalizer: token.Compound(norms...), Bits: c.Bits})
+	logical, err := logicalName(cfg.Name, c.Name)
+	if err != nil {
+		return err
+	}
+	x.token, err = token.NewIndex(kr, logical, token.IndexConfig{Normalizer: token.Compound(norms...), Bits: c.Bits})
 	if err != nil {
 		return err
 	}

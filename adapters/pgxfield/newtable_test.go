@@ -248,6 +248,17 @@ func TestNewTableRefuses(t *testing.T) {
 			base
 		}](none{}, "t")},
 
+		// "app" with "users.email" would have the keys of "app.users" with "email".
+		{`field A: the logical name "users.email" has a point in it`, refuse[struct {
+			A string `db:"users.email" seal:"encrypt"`
+		}](none{}, "app")},
+		{`has a point in it`, refuse[struct {
+			A string `db:"a" seal:"encrypt,name=users.email"`
+		}](none{}, "app")},
+		{`has a point in it`, refuse[struct {
+			A string `db:"users.email" seal:"token=siv"`
+		}](none{}, "app")},
+
 		// Names that PostgreSQL would cut off.
 		{"1 to 63 bytes", refuse[base](none{}, strings.Repeat("t", 64))},
 		{"1 to 63 bytes", refuse[base](none{}, strings.Repeat("s", 64)+".t")},

@@ -57,7 +57,7 @@ type CompoundIndex struct {
 	Column string
 
 	// Name is the logical name that stands in the key, as for columns. Defaults
-	// to Column.
+	// to Column. It has no point in it.
 	Name string
 
 	// Of are the sealed columns, at least two, in the order of the values
@@ -335,7 +335,10 @@ func (t *table) seal(kr *keyring.Keyring, f *field, parsed tag, cfg Config) (err
 	if parsed.name == "" {
 		parsed.name = f.column
 	}
-	logical := cfg.Name + "." + parsed.name
+	logical, err := logicalName(cfg.Name, parsed.name)
+	if err != nil {
+		return err
+	}
 	for _, other := range t.sealed {
 		if other.name() == logical {
 			return fmt.Errorf("name %s is there already", parsed.name)
@@ -360,6 +363,15 @@ func (t *table) seal(kr *keyring.Keyring, f *field, parsed tag, cfg Config) (err
 	t.names[f.column] = argument{name: f.column, field: f, sealed: s}
 	t.sealed = append(t.sealed, s)
 	return nil
+}
+
+// logicalName joins the names of a table and of a column, which has no point, or "a" with
+// "b.c" and "a.b" with "c" would share their keys.
+func logicalName(table, column string) (string, error) {
+	if strings.Contains(column, ".") {
+		return "", fmt.Errorf("the logical name %q has a point in it, which ends that of the table: give one without", column)
+	}
+	return table + "." + column, nil
 }
 
 func (s *sealed) setSIV(kr *keyring.Keyring, logical string, force bool) (err error) {

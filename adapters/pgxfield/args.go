@@ -155,6 +155,9 @@ func (t *table) rewrite(ctx context.Context, conn *pgx.Conn, sql string, row ref
 			return "", nil, fmt.Errorf("@%s: %w", a.name, err)
 		}
 	}
+	if len(w.out) > mostBytes {
+		return "", nil, &sizeError{"the sealed values of the statement", len(w.out), mostBytes}
+	}
 	return st.sql, values, nil
 }
 
@@ -265,6 +268,9 @@ func (w *writer) value(a argument, own pgx.NamedArgs) (any, error) {
 	}
 	if null {
 		return nil, nil
+	}
+	if err := a.checkSize(len(plain)); err != nil {
+		return nil, err
 	}
 	if err := w.refuseSealed(w.ctx, a.sealed, plain, at.Scope); err != nil {
 		return nil, err

@@ -27,7 +27,8 @@
 //
 // A tag is "encrypt" and then, separated by commas without spaces: type=, a name
 // in pg_type, where the Go type's default will not do; norow, not bound to the
-// row; name=, the logical name after a column was renamed; and any number of
+// row; name=, the logical name after a column was renamed, or where the column's own
+// has a point in it, which no logical name may have; and any number of
 // indexes: index=, a column of its own, followed by norm= (identity, email,
 // nfkc-fold, digits, or one of Config.Normalizers), kind= (exact, prefix, suffix,
 // ngram), bits=, min=, max=, all as in token.IndexConfig; unique=, a second column,
@@ -51,7 +52,8 @@
 // read with it, so that keys can rotate; search by an index=. version= pins a
 // version of the key instead; search by Tokens. One of the two there has to be.
 // Never change format, name, version or sep of a column that has rows: they would
-// be read as other values, without an error.
+// be read as other values, without an error; Verify sees a changed format by its CHECK,
+// and nothing of the rest.
 // sep=keep or sep=drop admits separators, permute small domains. Tokens are bound
 // to the column and the scope, never to the row.
 //
@@ -68,6 +70,11 @@
 // dropped. json, jsonb, xml and ranges come back as they were spelt, not as PostgreSQL
 // would spell them, and nobody parses xml.
 //
+// The largest value is one of 512 MiB, less 1 KiB for what sealing adds, and so is all
+// that a statement seals: its text, which some exec modes send and pg_dump reads, is
+// twice as long, and PostgreSQL's limit is 1 GiB. A value with token=siv has to fit into
+// a btree, with 2692 bytes sealed. More is refused (ErrValue).
+//
 // type= also takes an enum, a composite (a struct's
 // fields in order), a domain or an extension's type, with or without its schema, and
 // arrays of them: they are kept as text, which nobody checks against the type before
@@ -81,7 +88,9 @@
 //
 //   - in an upsert, make the row key the conflict target, "on conflict (id) do
 //     update set email = excluded.email": on conflict of another column, the
-//     row that is updated has another key than the one that was bound;
+//     row that is updated has another key than the one that was bound; so it is with
+//     a MERGE and its condition, and with an UPDATE that takes sealed values "from"
+//     another row;
 //   - to change a row's key, read the row, set the key in the struct and write
 //     all sealed columns: "update customers set id = @id, email = @email, ...
 //     where id = @old", customers.Args(&c, pgx.NamedArgs{"old": 42}).

@@ -30,3 +30,9 @@ func NewTagged[T any](kr *keyring.Keyring, name string, cfg Config, tags map[str
 	}
 	return tableOf[T](inner), nil
 }
+
+// CheckSize returns the error for a plaintext of n bytes in a column.
+func CheckSize[T any](t *Table[T], column string, n int) error {
+	a := t.table.names[column]
+	return a.checkSize(n)
+}

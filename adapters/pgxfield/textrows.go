@@ -331,6 +331,9 @@ func (r *textRows) sealValue(ctx context.Context, sc *scratch, target *textTarge
 	if token.IsToken(*form) {
 		return token.ErrIsToken
 	}
+	if err := (&argument{sealed: target.sealed}).checkSize(len(*form)); err != nil {
+		return err
+	}
 	if err := r.refuseSealed(ctx, target.sealed, *form, at.Scope); err != nil {
 		return err
 	}

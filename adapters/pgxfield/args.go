@@ -25,14 +25,17 @@ import (
 // must not be a column's. Only what the statement names is sealed. A statement
 // that names a sealed column without all of its index columns, or the reverse,
 // is refused, since it would leave the row to be found under its old value; so
-// is one with a token and without its key column. What an upsert sets, after "do
-// update set", is held to the same.
+// is one with a token and without its key column. What stands after "set" in an
+// UPDATE of the table, an upsert or a MERGE is held to the same by itself: an index
+// column in the WHERE does not write it. A SET in a function, or of a view on the table,
+// is not seen.
 //
 // The row is copied before Args returns, with what its pointers, slices and maps
 // hold, but no deeper: what those hold in turn has to stay as it is until the
 // statement was sent. All errors, a nil row too, come from the statement. Nothing
 // prints the values: fmt, slog, encoding/json and pgx's tracers see the name of
-// the table. The result may be used any number of times, and seals anew each time.
+// the table. But what is in the clear is encoded by pgx itself, whose error quotes a
+// value that does not fit its column: keep such errors out of logs. The result may be used any number of times, and seals anew each time.
 func (t *Table[T]) Args(row *T, more ...pgx.NamedArgs) pgx.QueryRewriter {
 	a := args{text: t.table.argsText}
 	if row == nil {
@@ -192,8 +195,10 @@ func (t *table) statement(sql string) (*statement, error) {
 	if err := t.whole(names, "@", "statement"); err != nil {
 		return nil, err
 	}
-	if err := t.whole(upserted(sql), "", "do update set"); err != nil {
-		return nil, err
+	for _, names := range assignments(sql, t.name[len(t.name)-1]) {
+		if err := t.whole(names, "", "set"); err != nil {
+			return nil, err
+		}
 	}
 	t.cache.put(sql, st)
 	return st, nil

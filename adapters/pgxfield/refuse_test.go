@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"testing"
 	"time"
 
@@ -68,6 +69,9 @@ func TestArgsRefuses(t *testing.T) {
 		{"positional arguments", "select @id, $2", []any{table.Args(ann(1))}},
 		{"@email and @email_idx have to stand in the same statement", "update customers set email = @email where id = @id", []any{table.Args(ann(1))}},
 		{"@email and @email_idx have to stand in the same statement", "select * from customers where email_idx = @email_idx", []any{table.Args(ann(1))}},
+		{"email and email_idx have to stand in the same set, or neither", "update customers set email = @email where email_idx = @email_idx", []any{table.Args(ann(1))}},
+		{"email and email_idx have to stand in the same set, or neither", "update public.customers c set email_idx = @email_idx from t where email = @email", []any{table.Args(ann(1))}},
+		{"email and email_idx have to stand in the same set, or neither", "merge into customers c using (select 1::bigint as id, @email::bytea as email, @email_idx::bytea as idx) s on c.id = s.id when matched then update set email = s.email", []any{table.Args(ann(1))}},
 		{"argument @id has the name of a column", insertCustomer, []any{table.Args(ann(1), pgx.NamedArgs{"id": 2})}},
 		{"argument @email_idx has the name of a column", insertCustomer, []any{table.Args(ann(1), pgx.NamedArgs{"email_idx": 2})}},
 		{"argument @x is given twice", insertCustomer, []any{table.Args(ann(1), pgx.NamedArgs{"x": 2}, pgx.NamedArgs{"x": 2})}},
@@ -94,6 +98,10 @@ func TestArgsRefuses(t *testing.T) {
 	bad.Born = time.Date(300000, 1, 1, 0, 0, 0, 0, time.UTC)
 	_, err = conn.Exec(t.Context(), insertCustomer, table.Args(bad))
 	require.ErrorContains(t, err, "@born: the value is out of range")
+	require.ErrorIs(t, err, pgxfield.ErrValue)
+	_, err = table.CopyFrom(t.Context(), conn, func(yield func(*customer, error) bool) { yield(bad, nil) })
+	require.ErrorIs(t, err, pgxfield.ErrValue)
+	require.ErrorContains(t, err, "pgxfield: customers: copy: row 1: column born: the value is out of range")
 
 	run(t, conn, "set standard_conforming_strings = off")
 	_, err = conn.Exec(t.Context(), insertCustomer, table.Args(ann(1)))
@@ -289,6 +297,24 @@ func TestUpsertAndChangedKey(t *testing.T) {
 	require.NoError(t, err)
 	_, err = query(t, conn, table.Row(ctx), "select * from customers")
 	require.NoError(t, err, "upsert on the row key")
+
+	const merge = `merge into customers c using (select @id::bigint as id) s on %s when matched then update set email = @email, email_idx = @email_idx, ssn = @ssn, born = @born
+		when not matched then insert (id, email, email_idx, ssn, born) values (@id, @email, @email_idx, @ssn, @born)`
+	for range 2 {
+		_, err = conn.Exec(ctx, fmt.Sprintf(merge, "c.id = s.id"), table.Args(ann(1)))
+		require.NoError(t, err)
+		_, err = query(t, conn, table.Row(ctx), "select * from customers")
+		require.NoError(t, err, "merge on the row key")
+	}
+	_, err = conn.Exec(ctx, fmt.Sprintf(merge, "c.email_idx = @email_idx"), table.Args(ann(2)))
+	require.NoError(t, err)
+	_, err = query(t, conn, table.Row(ctx), "select * from customers")
+	require.ErrorIs(t, err, crypto.ErrDecrypt, "merge on another column")
+	run(t, conn, "create temporary table staged as select * from customers")
+	_, err = conn.Exec(ctx, "update customers c set email = s.email, email_idx = s.email_idx, ssn = s.ssn, born = s.born from staged s where c.id <> @id", table.Args(ann(9)))
+	require.NoError(t, err)
+	_, err = query(t, conn, table.Row(ctx), "select * from customers")
+	require.ErrorIs(t, err, crypto.ErrDecrypt, "values of another row")
 
 	_, err = conn.Exec(ctx, insertCustomer+" on conflict (email_idx)"+set, table.Args(ann(2)))
 	require.NoError(t, err)

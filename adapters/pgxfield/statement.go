@@ -85,15 +85,27 @@ func skipToken(sql string, i int) int {
 	return i + 1
 }
 
-// upserted returns the names that stand after "do update set", those of columns
-// among them: unquoted ones in lower case, and none that another one follows
+// assignments returns for each SET of the statement that is sure to be one of the
+// table, or has no table of its own ("do update set", MERGE's "update set"), the names
+// that stand in it: unquoted ones in lower case, and none that another one follows
 // after a point.
-func upserted(sql string) (names []string) {
-	keywords := [...]string{"do", "update", "set"}
-	found, depth := 0, 0
+func assignments(sql, table string) (all [][]string) {
+	var (
+		names                []string
+		depth, cases         int
+		before, target       string // the word before, and the table of an UPDATE
+		updates, wants, sets bool   // after "update", before its table's name, after "set"
+	)
+	end := func() {
+		if sets {
+			all = append(all, names)
+		}
+		names, updates, sets = nil, false, false
+	}
 	for i, next := 0, 0; i < len(sql); i = next {
 		next = skipToken(sql, i)
 		word := sql[i:next]
+		qualifies := strings.HasPrefix(sql[next:], ".")
 		switch c := word[0]; {
 		case c == '(':
 			depth++
@@ -101,25 +113,34 @@ func upserted(sql string) (names []string) {
 		case c == ')':
 			depth--
 		case isLetter(c):
-			word = strings.ToLower(word)
+			word = foldName(word)
 		case c != '"' && c != ';':
 			continue
 		}
 		switch {
-		case found < len(keywords):
-			if word != keywords[found] {
-				found = 0
-			}
-			if word == keywords[found] {
-				found, depth = found+1, 0
-			}
-		case depth < 0, word == ";", depth == 0 && (word == "where" || word == "returning"):
-			found = 0
-		case !strings.HasPrefix(sql[next:], "."):
+		case depth < 0, word == ";":
+			end()
+			depth = 0
+		case word == "update" && !sets:
+			updates, wants, target, depth = true, true, "", 0
+		case updates && word == "set":
+			updates, sets, depth, cases = false, target == "" || target == table, 0, 0
+		case updates && wants && word != "only":
+			target, wants = strings.Trim(word, `"`), qualifies
+		case sets && depth == 0 && (word == "where" || word == "returning" || word == "from" && before != "distinct" || word == "when" && cases == 0):
+			end()
+		case word == ")":
+		case sets && word == "case":
+			cases++
+		case sets && word == "end":
+			cases--
+		case sets && !qualifies:
 			names = append(names, strings.Trim(word, `"`))
 		}
+		before = word
 	}
-	return names
+	end()
+	return all
 }
 
 func skipPast(sql string, from int, mark string) int {

@@ -86,3 +86,29 @@ func TestStatementCacheIsBounded(t *testing.T) {
 	c.put(strings.Repeat("x", maxStatementLen+1), &statement{})
 	require.Len(t, c.m, maxStatements)
 }
+
+func TestAssignments(t *testing.T) {
+	for sql, want := range map[string]string{
+		"update t set a = 1, b = @b where c = @c":                                       "[[a b b]]",
+		"UPDATE ONLY App.T AS x SET A = 1 FROM other o WHERE x.c = o.c":                 "[[a]]",
+		`update "app" . "t" set a = 1`:                                                  "[]", // not sure
+		`update "app"."t" set "a" = x.b returning c`:                                    "[[a b]]",
+		`update "T" set a = 1`:                                                          "[]",
+		"update other set a = 1":                                                        "[]",
+		"update t.other set a = 1":                                                      "[]",
+		"update t set a = b is distinct from c, d = (select e from f where g) from h":   "[[a b is distinct from c d select e from f where g]]",
+		"update t set (a, b) = (select 1, 2) where c":                                   "[[a b select]]",
+		"with u as (update t set a = 1 returning id) select b from u":                   "[[a]]",
+		"with u as (update other set a = 1), v as (update t set b = 2) select c":        "[[b]]",
+		"update t set a = 1; update t set b = 2":                                        "[[a] [b]]",
+		"insert into t values (1) on conflict (c) do update set a = excluded.a where d": "[[a a]]",
+		"merge into t using s on c = d when matched then update set a = case when e then f end, b = 1 when not matched then insert values (g)": "[[a when e then f b]]",
+		"select a from t for update; set local x = 1":            "[]",
+		"select a from t for update of t":                        "[]",
+		"create table x (y int references t on update set null)": "[[null]]",
+		"update t set -- a\n b = 'where c' /* d */":              "[[b]]",
+		"select 1": "[]",
+	} {
+		require.Equal(t, want, fmt.Sprint(assignments(sql, "t")), sql)
+	}
+}

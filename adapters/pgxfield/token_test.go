@@ -301,7 +301,7 @@ func TestTokenUpserts(t *testing.T) {
 	conn, table := newCards(t, keyringtest.NewKeyring(t))
 	const all = "pan = excluded.pan, pan_key = excluded.pan_key, pan_idx = excluded.pan_idx"
 	for set, want := range map[string]string{
-		"pan = excluded.pan":         "pan and pan_key have to stand in the same do update set, or neither",
+		"pan = excluded.pan":         "pan and pan_key have to stand in the same set, or neither",
 		"pan = @pan":                 "pan and pan_key",
 		"pan_key = excluded.pan_key": "pan and pan_key",
 		`"pan" = excluded."pan", pan_idx = excluded.pan_idx`:                 "pan and pan_key",

@@ -67,6 +67,12 @@ const (
 	selectNamesakes  = selectRelation + `where c.relname::pg_catalog.text operator(pg_catalog.=) $1 and n.nspname operator(pg_catalog.=) any (pg_catalog.current_schemas(true))`
 	selectChildrenOf = selectRelation + `join pg_catalog.pg_inherits i on i.inhrelid operator(pg_catalog.=) c.oid where i.inhparent::pg_catalog.text operator(pg_catalog.=) $1`
 
+	// Partitions and tables that inherit, at any depth, that are foreign ones.
+	selectForeign = `with recursive t(oid) as (
+		select i.inhrelid from pg_catalog.pg_inherits i where i.inhparent::pg_catalog.text operator(pg_catalog.=) $1
+		union select i.inhrelid from t join pg_catalog.pg_inherits i on i.inhparent operator(pg_catalog.=) t.oid)
+		` + selectRelation + `join t on t.oid operator(pg_catalog.=) c.oid where c.relkind operator(pg_catalog.=) 'f' order by c.oid`
+
 	selectColumns = `select a.attnum, a.attname::pg_catalog.text, pg_catalog.quote_ident(a.attname),
 		case when n.nspname operator(pg_catalog.=) 'pg_catalog' then '' else n.nspname::pg_catalog.text operator(pg_catalog.||) '.' end operator(pg_catalog.||) coalesce(b.typname, t.typname)::pg_catalog.text,
 		a.attnotnull or t.typnotnull

@@ -22,7 +22,10 @@ import (
 // Running the statements again changes nothing. The CHECKs are added "not valid"
 // and validated after that, which locks out no writer for long; creating an
 // index does, so on a large table create it "concurrently" beforehand, under the
-// name given here or any other.
+// name given here or any other. Two programs that create one at the same time can make
+// one of them fail with SQLSTATE 23505: run it again. An index of the same name on
+// another table makes the statement do nothing, without an error: call Verify, which
+// then misses the index.
 //
 // A CHECK catches accidents: raw SQL, another program, a typo. It is no proof
 // against somebody who writes what looks sealed; opening the value is.

@@ -42,7 +42,8 @@ type DB interface {
 // Of a view, materialized or not, it looks for CHECKs and indexes where the column
 // comes from, through any number of views; indexes of a materialized view are its
 // own. Where a column is an expression or comes out of a union, Verify says that it
-// can not see its CHECK. Those of a foreign table are not enforced, and it says so.
+// can not see its CHECK. Those of a foreign table are not enforced, and it says so, of
+// a foreign partition, too.
 //
 // It reads the catalogue only, no row, and needs no right on the table. What is in
 // search_path can not mislead it.
@@ -100,7 +101,14 @@ func (v *verifier) verify() error {
 
 func (v *verifier) read(r *relation) error {
 	v.relations[r.OID] = r
-	return readRelation(v.ctx, v.db, r)
+	if err := readRelation(v.ctx, v.db, r); err != nil {
+		return err
+	}
+	foreign, err := collect(v.ctx, v.db, selectForeign, fmt.Sprint(r.OID), scanRelation)
+	for _, f := range foreign {
+		v.report("", "its rows can be in the foreign table %s, whose CHECKs nobody enforces: verify the table where it is", f)
+	}
+	return err
 }
 
 // schema reports a name that stands for another table than it seems to.

@@ -95,3 +95,44 @@ func TestNames(t *testing.T) {
 	require.NoError(t, conn.QueryRow(ctx, "select count(*) from pg_constraint where contype = 'c' and conrelid <> 0 and connamespace <> 'information_schema'::regnamespace").Scan(&n))
 	require.Equal(t, 4, n)
 }
+
+// TestVerifyForeignPartitions has partitions and heirs that are foreign tables.
+func TestVerifyForeignPartitions(t *testing.T) {
+	ctx := t.Context()
+	conn := connect(t)
+	table := newTable[customer](t, keyringtest.NewKeyring(t), "customers", byID)
+	run(t, conn, "create foreign data wrapper nowhere", "create server elsewhere foreign data wrapper nowhere",
+		strings.Replace(createCustomers, "primary key", "", 1)+" partition by range (id)",
+		"create table near partition of customers for values from (0) to (1000)",
+		"create table far partition of customers for values from (1000) to (2000) partition by range (id)")
+	run(t, conn, table.DDL()...)
+	require.NoError(t, table.Verify(ctx, conn))
+	run(t, conn, "create foreign table farther partition of far for values from (1000) to (1500) server elsewhere")
+	require.ErrorContains(t, table.Verify(ctx, conn), `pgxfield: customers: its rows can be in the foreign table "public"."farther", whose CHECKs nobody enforces`)
+	run(t, conn, "drop foreign table farther")
+	require.NoError(t, table.Verify(ctx, conn))
+
+	run(t, conn, "drop table customers", createCustomers)
+	run(t, conn, table.DDL()...)
+	run(t, conn, "create foreign table heir () inherits (customers) server elsewhere")
+	require.ErrorContains(t, table.Verify(ctx, conn), `the foreign table "public"."heir"`)
+	run(t, conn, "create view seen as select * from customers")
+	require.ErrorContains(t, newTable[customer](t, keyringtest.NewKeyring(t), "seen", byID).Verify(ctx, conn), `the foreign table "public"."heir"`)
+}
+
+// TestVerifyTakenIndexName has an index of DDL's name on another table, for which
+// "create index if not exists" does nothing.
+func TestVerifyTakenIndexName(t *testing.T) {
+	ctx := t.Context()
+	conn := connect(t)
+	table := newTable[customer](t, keyringtest.NewKeyring(t), "customers", byID)
+	run(t, conn, createCustomers, "create table other (x int)", "create index customers_email_idx_key on other (x)")
+	run(t, conn, table.DDL()...)
+	require.ErrorContains(t, table.Verify(ctx, conn), "pgxfield: customers.email_idx: there is no valid btree or hash index on it")
+	run(t, conn, "drop index customers_email_idx_key", "create index customers_email_idx_key on customers (ssn)")
+	run(t, conn, table.DDL()...)
+	require.ErrorContains(t, table.Verify(ctx, conn), "pgxfield: customers.email_idx: there is no valid btree or hash index on it", "nor on another column")
+	run(t, conn, "drop index customers_email_idx_key")
+	run(t, conn, table.DDL()...)
+	require.NoError(t, table.Verify(ctx, conn))
+}

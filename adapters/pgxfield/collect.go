@@ -36,11 +36,18 @@ func (t *Table[T]) Collect(ctx context.Context, rows pgx.Rows) ([]T, error) {
 //
 // The first error comes after all rows before it, with a zero T, and is the end.
 // The rows belong to the loop: nothing else may use them, nor, as always in pgx,
-// their connection. It can run once. A loop that is left early waits until the
+// their connection. It can run once; a second loop gives an error. A loop that is left early waits until the
 // rest of the result has been read and thrown away; if that may be long, cancel
 // the context that Query was given.
 func (t *Table[T]) Each(ctx context.Context, rows pgx.Rows) iter.Seq2[T, error] {
+	used := false
 	return func(yield func(T, error) bool) {
+		if used {
+			var zero T
+			yield(zero, fmt.Errorf("pgxfield: %s: the rows have been read by another loop", t.table.title()))
+			return
+		}
+		used = true
 		err := t.readAll(ctx, rows, func(some []T) error {
 			for i := range some {
 				if err := ctx.Err(); err != nil {

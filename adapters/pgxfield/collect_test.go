@@ -261,11 +261,12 @@ func TestEachBreak(t *testing.T) {
 	requireNoGoroutines(t, before)
 
 	seq := table.Each(ctx, mustQuery(t, conn, sql))
-	for range 2 { // the second time there is nothing
-		for _, err := range seq {
-			require.NoError(t, err)
-			break
-		}
+	for _, err := range seq {
+		require.NoError(t, err)
+		break
+	}
+	for _, err := range seq {
+		require.ErrorContains(t, err, "read by another loop")
 	}
 }
 
@@ -544,4 +545,25 @@ func TestEachFromPool(t *testing.T) {
 		require.Equal(t, items, all)
 		require.Zero(t, pool.Stat().AcquiredConns())
 	}
+}
+
+// TestEachOnce runs a loop over the same rows again: it must not look like no rows.
+func TestEachOnce(t *testing.T) {
+	ctx := t.Context()
+	conn, table := newCustomers(t, keyringtest.NewKeyring(t))
+	_, err := conn.Exec(ctx, insertCustomer, table.Args(ann(1)))
+	require.NoError(t, err)
+	rows, err := conn.Query(ctx, "select * from customers")
+	require.NoError(t, err)
+	each := table.Each(ctx, rows)
+	for _, err := range each {
+		require.NoError(t, err)
+	}
+	n := 0
+	for c, err := range each {
+		n++
+		require.EqualError(t, err, "pgxfield: customers: the rows have been read by another loop")
+		require.Zero(t, c)
+	}
+	require.Equal(t, 1, n)
 }

@@ -34,7 +34,8 @@ type Copier interface {
 // Every column of Columns is written, with index and key columns; a nil pointer,
 // slice or map as NULL. The row key has to be in each row: see ReserveKeys.
 //
-// The iterator runs in the caller's goroutine. Each row is copied before the
+// The iterator runs in the caller's goroutine, while db's connection is busy with the
+// COPY: it can not use that itself. Each row is copied before the
 // iterator goes on, as Args copies it, so that it may use one T for all; rows are
 // sealed on several processors, and for each of these (16 at most) 256 rows, or
 // about 128 KiB, are read ahead of the database.
@@ -298,11 +299,14 @@ func (s *copySource[T]) Err() error {
 	return nil
 }
 
+// unableToEncode is what stands in pgx's errors about an argument, before its value.
+const unableToEncode = "unable to encode"
+
 // hide returns err, unless it is pgx's complaint about a value in the clear, which
 // quotes it: pgx ends the COPY with that text, and the server gives it back.
 func (s *copySource[T]) hide(err error) error {
 	pg, ok := errors.AsType[*pgconn.PgError](err)
-	if ok && strings.Contains(pg.Message, "unable to encode") && s.current != nil {
+	if ok && strings.Contains(pg.Message, unableToEncode) && s.current != nil {
 		return fmt.Errorf("row %d: a value does not fit the type of its column", s.current.first+int64(s.position))
 	}
 	return err

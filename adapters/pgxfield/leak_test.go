@@ -212,6 +212,23 @@ func TestErrorsHoldNoValue(t *testing.T) {
 	_, err = newTable[digits](t, kr, "t", byID).Match(ctx, "a", marker)
 	check(err)
 
+	// Arguments in the clear of a statement that is the package's own.
+	for _, q := range []pgxfield.SearchQuery{
+		{Column: "a", Value: "4711", After: []any{marker}}, {Column: "a", Value: "4711", Where: "id = @v", Args: pgx.NamedArgs{"v": marker}},
+	} {
+		_, err := conn.Exec(ctx, "select * from t where id = $1", marker)
+		require.ErrorContains(t, err, marker, "control: pgx's own error holds it")
+		for _, err := range newTable[digits](t, kr, "t", byID).Search(ctx, conn, q) {
+			check(err)
+		}
+	}
+	for _, mode := range modes {
+		conn := reconnect(t, conn, mode)
+		for _, err := range newTable[digits](t, kr, "t", byID).Search(ctx, conn, pgxfield.SearchQuery{Column: "a", Value: "4711", After: []any{struct{ S string }{marker}}}) {
+			check(err)
+		}
+	}
+
 	// Values that are there, but can not be decoded.
 	_, err = conn.Exec(ctx, "insert into t (id, a) values (@id, @a)", newTable[text](t, kr, "t", byID).Args(&text{1, marker}))
 	require.NoError(t, err)

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/sealfield/sealfield/internal/derive"
 	"github.com/sealfield/sealfield/token"
@@ -96,11 +97,11 @@ func (t *Table[T]) search(ctx context.Context, db DB, q SearchQuery, yield func(
 		n := s.nextBatch(left)
 		rows, err := db.Query(ctx, s.sql(), s.args(n))
 		if err != nil {
-			return err
+			return hideArgument(err)
 		}
 		found, err := t.Collect(ctx, rows)
 		if err != nil {
-			return err
+			return hideArgument(err)
 		}
 		for i := range found {
 			if holds, err := s.holds(reflect.ValueOf(&found[i]).Elem()); err != nil {
@@ -122,6 +123,18 @@ func (t *Table[T]) search(ctx context.Context, db DB, q SearchQuery, yield func(
 		}
 		s.goOnAfter(reflect.ValueOf(&found[n-1]).Elem())
 	}
+}
+
+// hideArgument returns err without the argument that pgx, or PostgreSQL in a data
+// exception, quotes.
+func hideArgument(err error) error {
+	if pg, ok := errors.AsType[*pgconn.PgError](err); ok && strings.HasPrefix(pg.Code, "22") {
+		return redactPgError(pg)
+	}
+	if strings.Contains(err.Error(), unableToEncode) {
+		return errors.New("a value of Args or After does not fit the type of its column")
+	}
+	return err
 }
 
 // search is a SearchQuery on its way through the batches.

@@ -1,6 +1,7 @@
 package sealform
 
 import (
+	"bytes"
 	"encoding/binary"
 	"encoding/json"
 	"errors"
@@ -506,20 +507,26 @@ func formOfTSVector(form []byte) error {
 	const mostLexeme, mostPositions = 2046, 255
 	last, rest := "", form[4:]
 	for range binary.BigEndian.Uint32(form) {
-		word, after, _ := strings.Cut(string(rest), "\x00")
-		n := int(binary.BigEndian.Uint16([]byte(after)))
-		if !utf8.ValidString(word) || word <= last || len(word) > mostLexeme || n > mostPositions || len(after) < 2+2*n {
+		word, after, ok := bytes.Cut(rest, []byte{0})
+		if !ok || len(after) < 2 || !utf8.Valid(word) || string(word) <= last || len(word) > mostLexeme {
+			return errLexemes
+		}
+		n := int(binary.BigEndian.Uint16(after))
+		if after = after[2:]; n > mostPositions || len(after) < 2*n {
 			return errLexemes
 		}
 		before := uint16(0)
 		for i := range n {
-			position := binary.BigEndian.Uint16([]byte(after[2+2*i:])) & 0x3fff
+			position := binary.BigEndian.Uint16(after[2*i:]) & 0x3fff
 			if position <= before {
 				return errLexemes
 			}
 			before = position
 		}
-		last, rest = word, []byte(after[2+2*n:])
+		last, rest = string(word), after[2*n:]
+	}
+	if len(rest) > 0 { // a zero byte in a word
+		return errLexemes
 	}
 	return nil
 }

@@ -53,9 +53,8 @@
 // version of the key instead; search by Tokens. One of the two there has to be.
 // Never change format, name, version or sep of a column that has rows: they would
 // be read as other values, without an error; Verify sees a changed format by its CHECK,
-// and nothing of the rest.
-// sep=keep or sep=drop admits separators, permute small domains. Tokens are bound
-// to the column and the scope, never to the row.
+// and nothing of the rest. sep=keep or sep=drop admits separators, permute small
+// domains. Tokens are bound to the column and the scope, never to the row.
 //
 // Integers of any width share a form, and so do text types; any other change of
 // type makes old values unreadable. time.Time is a timestamptz: it comes back in
@@ -75,10 +74,10 @@
 // twice as long, and PostgreSQL's limit is 1 GiB. A value with token=siv has to fit into
 // a btree, with 2692 bytes sealed. More is refused (ErrValue).
 //
-// type= also takes an enum, a composite (a struct's
-// fields in order), a domain or an extension's type, with or without its schema, and
-// arrays of them: they are kept as text, which nobody checks against the type before
-// it is cast to it; Verify holds the Go type against it.
+// type= also takes an enum, a composite (a struct's fields in order), a domain or an
+// extension's type, with or without its schema, and arrays of them: they are kept as
+// text, which nobody checks against the type before it is cast to it; Verify holds the
+// Go type against it.
 //
 // A value of text or bytea that is sealed already, under a key of this keyring and
 // scope, is refused (ErrSealed): it was read without Row. Random bytes pass for such

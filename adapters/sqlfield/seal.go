@@ -1,0 +1,168 @@
+package sqlfield
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"reflect"
+
+	"github.com/sealfield/sealfield/crypto"
+)
+
+// Field is what Seal takes: a *Sealed or a *Tag.
+type Field interface{ sealfield() }
+
+type valueField interface {
+	Field
+	core() *column
+	title() string
+	form(ctx context.Context, c *column, s *scratch, at crypto.Binding) (null bool, err error)
+	pending() bool
+	set(sealed []byte)
+}
+
+type tagField interface {
+	Field
+	core() *index
+	title() string
+	set(tag []byte)
+}
+
+func (*Sealed[T, C]) sealfield()          {}
+func (*Sealed[T, C]) core() *column       { return coreOf[T, C]() }
+func (*Sealed[T, C]) title() string       { return title[C](coreOf[T, C]()) }
+func (v *Sealed[T, C]) pending() bool     { return v.plain != nil }
+func (v *Sealed[T, C]) set(sealed []byte) { *v = Sealed[T, C]{sealed: sealed} }
+
+// Seal seals, for one row, the values that were given to Of, and sets the tags of all
+// of them. It does so before the row is written, with the context and the place that
+// Sealed.Value can not know:
+//
+//	at := crypto.Binding{Scope: tenant, Row: crypto.Row(id)}
+//	err := sqlfield.Seal(ctx, at, &u.Email, &u.EmailIdx, &u.SSN)
+//
+// The values of columns that are not bound to rows ignore at.Row. A value that is
+// sealed already, because it was read, stays as it is, but has to open at the place. A
+// value without the tags of each of its indexes is refused, and so is a tag without
+// its value, since a row could then be found under an old value. On an error all
+// fields stay as they were.
+func Seal(ctx context.Context, at crypto.Binding, fields ...Field) error {
+	p := sealing{ctx: ctx, at: at, fields: fields, results: make([][]byte, len(fields)), done: make([]bool, len(fields))}
+	for i, f := range fields {
+		v, ok := f.(valueField)
+		if !ok {
+			continue
+		}
+		if err := p.value(i, v); err != nil {
+			return &Error{v.title(), "seal", err}
+		}
+	}
+	for i, f := range fields {
+		if t, ok := f.(tagField); ok && !p.done[i] {
+			err := errors.New("its tag is there without its value")
+			if t.core() == nil {
+				err = ErrNotSetUp
+			}
+			return &Error{t.title(), "seal", err}
+		}
+	}
+	for i, f := range fields {
+		switch f := f.(type) {
+		case valueField:
+			if f.pending() {
+				f.set(p.results[i])
+			}
+		case tagField:
+			f.set(p.results[i])
+		}
+	}
+	return nil
+}
+
+// sealing is one call of Seal.
+type sealing struct {
+	ctx     context.Context
+	at      crypto.Binding
+	fields  []Field
+	results [][]byte // of pending values and of tags
+	done    []bool   // of tags
+}
+
+func (p *sealing) value(i int, v valueField) error {
+	c := v.core()
+	if c == nil {
+		return ErrNotSetUp
+	}
+	for _, f := range p.fields[:i] {
+		if other, ok := f.(valueField); ok && other.core() == c {
+			return errors.New("it is there twice")
+		}
+	}
+	s := getScratch()
+	defer s.release()
+	null, err := v.form(p.ctx, c, s, p.at)
+	if err != nil {
+		return err
+	}
+	if !null && v.pending() {
+		if p.results[i], err = c.seal(p.ctx, s.plain, p.at); err != nil {
+			return err
+		}
+	}
+	for _, x := range c.indexes {
+		if err := p.tag(x, s.plain, null); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// tag makes the tag of the index in all fields that hold it.
+func (p *sealing) tag(x *index, plain []byte, null bool) (err error) {
+	found := false
+	for i, f := range p.fields {
+		t, ok := f.(tagField)
+		if !ok || t.core() != x {
+			continue
+		}
+		if found, p.done[i] = true, true; null {
+			continue
+		}
+		if p.results[i], err = x.token.Tag(p.ctx, plain, p.at.Scope); err != nil {
+			return err
+		}
+	}
+	if !found {
+		return errors.New("its value is there without the tag of an index")
+	}
+	return nil
+}
+
+// Fields returns every Sealed and Tag in the struct that row points to, and in those
+// that are embedded in it, for Seal. It panics if row is no pointer to a struct.
+func Fields(row any) []Field {
+	v := reflect.ValueOf(row)
+	if v.Kind() != reflect.Pointer || v.Elem().Kind() != reflect.Struct {
+		panic(fmt.Sprintf("sqlfield: Fields of %T, which is no pointer to a struct", row))
+	}
+	return appendFields(nil, v.Elem())
+}
+
+func appendFields(all []Field, v reflect.Value) []Field {
+	for i := range v.NumField() {
+		f := v.Field(i)
+		switch {
+		case !v.Type().Field(i).IsExported() && !v.Type().Field(i).Anonymous:
+		case f.CanInterface() && isField(f):
+			all = append(all, f.Addr().Interface().(Field))
+		case v.Type().Field(i).Anonymous && f.Kind() == reflect.Struct:
+			all = appendFields(all, f)
+		}
+	}
+	return all
+}
+
+func isField(v reflect.Value) bool {
+	_, ok := v.Addr().Interface().(Field)
+	return ok
+}

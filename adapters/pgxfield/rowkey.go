@@ -2,12 +2,8 @@ package pgxfield
 
 import (
 	"encoding/binary"
-	"encoding/hex"
 	"fmt"
 	"reflect"
-	"strconv"
-
-	"github.com/jackc/pgx/v5/pgtype"
 
 	"github.com/sealfield/sealfield/internal/sealform"
 )
@@ -15,93 +11,18 @@ import (
 // keyColumn is a column of the row key.
 type keyColumn struct {
 	*field
-	class  string // int8, text, uuid or bytea
-	append func(dst []byte, v reflect.Value) []byte
+	sealform.Key
 }
 
-// newKeyColumn refuses types whose values the database can hand back in another
-// spelling than the one that was bound.
-func newKeyColumn(f *field) (keyColumn, error) {
-	k := keyColumn{field: f}
-	t := f.typ
-	if t.Kind() == reflect.Pointer {
-		t = t.Elem()
-	}
-	switch {
-	case sealform.IsUUID(t):
-		k.class, k.append = "uuid", func(dst []byte, v reflect.Value) []byte {
-			return appendUUIDText(dst, v.Convert(reflect.TypeFor[[16]byte]()).Interface().([16]byte))
-		}
-	case sealform.CustomForm(t):
-		k.class, k.append = pgtypeKey(t)
-	case t.Kind() >= reflect.Int && t.Kind() <= reflect.Int64:
-		k.class, k.append = "int8", func(dst []byte, v reflect.Value) []byte { return strconv.AppendInt(dst, v.Int(), 10) }
-	case sealform.IsInteger(t.Kind()):
-		k.class, k.append = "int8", func(dst []byte, v reflect.Value) []byte { return strconv.AppendUint(dst, v.Uint(), 10) }
-	case t.Kind() == reflect.String:
-		k.class, k.append = "text", func(dst []byte, v reflect.Value) []byte { return append(dst, v.String()...) }
-	case t.Kind() == reflect.Slice && t.Elem().Kind() == reflect.Uint8:
-		k.class, k.append = "bytea", func(dst []byte, v reflect.Value) []byte { return hex.AppendEncode(dst, v.Bytes()) }
-	}
-	if k.append == nil {
-		return k, fmt.Errorf("values of Go type %s can not be a row key: it takes an integer, a string, a uuid or bytes", f.typ)
-	}
-	return k, nil
+func newKeyColumn(f *field) (k keyColumn, err error) {
+	k.field = f
+	k.Key, err = sealform.NewKey(f.typ)
+	return k, err
 }
 
-func pgtypeKey(t reflect.Type) (string, func([]byte, reflect.Value) []byte) {
-	switch t {
-	case reflect.TypeFor[pgtype.Int2](), reflect.TypeFor[pgtype.Int4](), reflect.TypeFor[pgtype.Int8]():
-		return "int8", func(dst []byte, v reflect.Value) []byte {
-			n, _ := v.Interface().(pgtype.Int64Valuer).Int64Value()
-			return strconv.AppendInt(dst, n.Int64, 10)
-		}
-	case reflect.TypeFor[pgtype.Text]():
-		return "text", func(dst []byte, v reflect.Value) []byte { return append(dst, v.Interface().(pgtype.Text).String...) }
-	case reflect.TypeFor[pgtype.UUID]():
-		return "uuid", func(dst []byte, v reflect.Value) []byte {
-			return appendUUIDText(dst, v.Interface().(pgtype.UUID).Bytes)
-		}
-	}
-	return "", nil
-}
-
-// appendUUIDText appends the 36 lower-case characters of u.
-func appendUUIDText(dst []byte, u [16]byte) []byte {
-	for i, n := range [...]int{4, 6, 8, 10, 16} {
-		start := [...]int{0, 4, 6, 8, 10}[i]
-		if i > 0 {
-			dst = append(dst, '-')
-		}
-		dst = hex.AppendEncode(dst, u[start:n])
-	}
-	return dst
-}
-
-// appendText appends the key's text, and reports whether there is one: NULL and
-// the zero value, which a database may yet replace by a default, are none.
+// appendText appends the key's text in a row, and reports whether there is one.
 func (k *keyColumn) appendText(dst []byte, row reflect.Value) ([]byte, bool) {
-	v := k.in(row)
-	if v.Kind() == reflect.Pointer {
-		v = v.Elem()
-	}
-	if !v.IsValid() || v.IsZero() {
-		return dst, false
-	}
-	if valid := validFlag(v); valid.IsValid() && !valid.Bool() {
-		return dst, false
-	}
-	start := len(dst)
-	dst = k.append(dst, v)
-	return dst, len(dst) > start
-}
-
-// validFlag returns the field of a pgtype that says that it is not NULL.
-func validFlag(v reflect.Value) reflect.Value {
-	if v.Kind() != reflect.Struct {
-		return reflect.Value{}
-	}
-	return v.FieldByName("Valid")
+	return k.AppendText(dst, k.in(row))
 }
 
 // appendRow appends what crypto.Row returns for the row's key.

@@ -16,6 +16,7 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/sealfield/sealfield/internal/derive"
+	"github.com/sealfield/sealfield/internal/sealform"
 	"github.com/sealfield/sealfield/token"
 )
 
@@ -201,7 +202,7 @@ func (t *table) searchOrder(orderBy []string) ([]keyColumn, error) {
 		switch {
 		case a.field.typ == reflect.TypeFor[time.Time]():
 			k = keyColumn{field: a.field}
-		case err != nil || a.field.typ.Kind() == reflect.Pointer || validFlag(reflect.Zero(a.field.typ)).IsValid():
+		case err != nil || a.field.typ.Kind() == reflect.Pointer || sealform.ValidFlag(reflect.Zero(a.field.typ)).IsValid():
 			return nil, fmt.Errorf("query.OrderBy: column %s is of Go type %s: it takes an integer, a string, a uuid, bytes or time.Time, not NULL", column, a.field.typ)
 		}
 		order = append(order, k)

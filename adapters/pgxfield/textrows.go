@@ -199,13 +199,13 @@ func (r *textRows) start(row [][]byte) (crypto.Binding, error) {
 // text returns the text of a key, as keyColumn.appendText has it.
 func (k *textKey) text(row [][]byte) ([]byte, error) {
 	text := row[k.at]
-	if k.class == "bytea" && text != nil {
+	if k.Class == "bytea" && text != nil {
 		var ok bool
 		if text, ok = bytes.CutPrefix(text, []byte(`\x`)); !ok {
 			return nil, fmt.Errorf("column %s is no bytea in hex", k.column)
 		}
 	}
-	zero := k.class == "int8" && string(text) == "0" || k.class == "uuid" && len(bytes.Trim(text, "0-")) == 0
+	zero := k.Class == "int8" && string(text) == "0" || k.Class == "uuid" && len(bytes.Trim(text, "0-")) == 0
 	if len(text) == 0 || zero {
 		return nil, fmt.Errorf("column %s is NULL or zero", k.column)
 	}

@@ -422,10 +422,10 @@ func (v *verifier) keyColumn(k keyColumn, role string) {
 	if !ok {
 		return // reported as a field
 	}
-	for _, t := range keyTypes[k.class] {
+	for _, t := range keyTypes[k.Class] {
 		if c.Type == t {
 			return
 		}
 	}
-	v.report(k.column, "a %s of Go type %s has to be %s, it is %s: the text that values are bound to could change", role, k.typ, strings.Join(keyTypes[k.class], " or "), c.Type)
+	v.report(k.column, "a %s of Go type %s has to be %s, it is %s: the text that values are bound to could change", role, k.typ, strings.Join(keyTypes[k.Class], " or "), c.Type)
 }

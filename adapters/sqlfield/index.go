@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+	"strings"
 
 	"github.com/sealfield/sealfield/internal/sealform"
 	"github.com/sealfield/sealfield/token"
@@ -87,12 +88,12 @@ func (x *Index[T]) Tag(ctx context.Context, v T, scope string) (tag []byte, err 
 // Match returns the tags that rows with the value v may have, one under each key that
 // may have been used, to be looked for with
 //
-//	where email_idx = any($1)       -- PostgreSQL, by pgx
-//	where email_idx in (?, ?)       -- by libraries that expand slices, or In
+//	where email_idx = any($1)      -- PostgreSQL through pgx
+//	where email_idx in (?, ?)      -- see In; other libraries expand slices themselves
 //
-// The slice is the caller's; it is empty, and not nil, before the first value was
-// stored: there are no such rows, and "in ()" is no SQL. A keyring in doubt about one
-// key gives an error, never fewer tags. NULL has no tags and is an error.
+// The slice is the caller's, and not nil even where it is empty, before the first value
+// was stored. A keyring in doubt about one key gives an error, never fewer tags. NULL
+// has no tags and is an error.
 func (x *Index[T]) Match(ctx context.Context, v T, scope string) (tags [][]byte, err error) {
 	err = x.with("match", &v, func(plain []byte, null bool) error {
 		if null {
@@ -102,6 +103,24 @@ func (x *Index[T]) Match(ctx context.Context, v T, scope string) (tags [][]byte,
 		return err
 	})
 	return tags, err
+}
+
+// In returns the condition that a column holds one of the tags, with a question mark for
+// each, and these as arguments:
+//
+//	where, args := sqlfield.In("email_idx", tags)
+//	rows, err := db.QueryContext(ctx, "select * from customers where "+where, args...)
+//
+// Column is SQL and taken as it is. Without a tag the condition is one that is never
+// true.
+func In(column string, tags [][]byte) (condition string, args []any) {
+	if len(tags) == 0 {
+		return "1 = 0", nil
+	}
+	for _, t := range tags {
+		args = append(args, t)
+	}
+	return column + " in (?" + strings.Repeat(", ?", len(tags)-1) + ")", args
 }
 
 // with calls use with the sealed form of a value.
@@ -174,5 +193,3 @@ func (t *Tag[T, X]) title() string {
 	}
 	return reflect.TypeFor[X]().String()
 }
-
-func (*Tag[T, X]) sealfield() {}

@@ -10,44 +10,49 @@ import (
 )
 
 // Field is what Seal takes: a *Sealed or a *Tag.
-type Field interface{ sealfield() }
+type Field interface {
+	title() string
+	set(bytes []byte)
+}
 
 type valueField interface {
 	Field
 	core() *column
-	title() string
 	form(ctx context.Context, c *column, s *scratch, at crypto.Binding) (null bool, err error)
-	pending() bool
-	set(sealed []byte)
+	unsealed(ctx context.Context, c *column, scope string) (bool, error)
 }
 
 type tagField interface {
 	Field
 	core() *index
-	title() string
-	set(tag []byte)
 }
 
-func (*Sealed[T, C]) sealfield()          {}
 func (*Sealed[T, C]) core() *column       { return coreOf[T, C]() }
 func (*Sealed[T, C]) title() string       { return title[C](coreOf[T, C]()) }
-func (v *Sealed[T, C]) pending() bool     { return v.plain != nil }
 func (v *Sealed[T, C]) set(sealed []byte) { *v = Sealed[T, C]{sealed: sealed} }
+
+// unsealed reports whether v has to be sealed: for the first time, or under a newer key.
+func (v *Sealed[T, C]) unsealed(ctx context.Context, c *column, scope string) (bool, error) {
+	if v.plain != nil || v.sealed == nil {
+		return v.plain != nil, nil
+	}
+	return c.crypto.Stale(ctx, v.sealed, scope)
+}
 
 // Seal seals, for one row, the values that were given to Of, and sets the tags of all
 // of them. It does so before the row is written, with the context and the place that
 // Sealed.Value can not know:
 //
-//	at := crypto.Binding{Scope: tenant, Row: crypto.Row(id)}
+//	at := crypto.Binding{Scope: tenant, Row: sqlfield.Row(u.ID)}
 //	err := sqlfield.Seal(ctx, at, &u.Email, &u.EmailIdx, &u.SSN)
 //
 // The values of columns that are not bound to rows ignore at.Row. A value that is
-// sealed already, because it was read, stays as it is, but has to open at the place. A
-// value without the tags of each of its indexes is refused, and so is a tag without
-// its value, since a row could then be found under an old value. On an error all
-// fields stay as they were.
+// sealed already, because it was read, has to open at the place; it stays as it is, or
+// is sealed anew if there is a newer key. A value without the tags of each of its
+// indexes is refused, and so is a tag without its value, since a row could then be
+// found under an old value. On an error all fields stay as they were.
 func Seal(ctx context.Context, at crypto.Binding, fields ...Field) error {
-	p := sealing{ctx: ctx, at: at, fields: fields, results: make([][]byte, len(fields)), done: make([]bool, len(fields))}
+	p := sealing{ctx, at, fields, make([][]byte, len(fields)), make([]bool, len(fields))}
 	for i, f := range fields {
 		v, ok := f.(valueField)
 		if !ok {
@@ -58,7 +63,7 @@ func Seal(ctx context.Context, at crypto.Binding, fields ...Field) error {
 		}
 	}
 	for i, f := range fields {
-		if t, ok := f.(tagField); ok && !p.done[i] {
+		if t, ok := f.(tagField); ok && !p.set[i] {
 			err := errors.New("its tag is there without its value")
 			if t.core() == nil {
 				err = ErrNotSetUp
@@ -66,14 +71,9 @@ func Seal(ctx context.Context, at crypto.Binding, fields ...Field) error {
 			return &Error{t.title(), "seal", err}
 		}
 	}
-	for i, f := range fields {
-		switch f := f.(type) {
-		case valueField:
-			if f.pending() {
-				f.set(p.results[i])
-			}
-		case tagField:
-			f.set(p.results[i])
+	for i, set := range p.set {
+		if set {
+			fields[i].set(p.results[i])
 		}
 	}
 	return nil
@@ -84,8 +84,8 @@ type sealing struct {
 	ctx     context.Context
 	at      crypto.Binding
 	fields  []Field
-	results [][]byte // of pending values and of tags
-	done    []bool   // of tags
+	results [][]byte // what becomes of each field
+	set     []bool   // whether anything does
 }
 
 func (p *sealing) value(i int, v valueField) error {
@@ -104,7 +104,10 @@ func (p *sealing) value(i int, v valueField) error {
 	if err != nil {
 		return err
 	}
-	if !null && v.pending() {
+	if p.set[i], err = v.unsealed(p.ctx, c, p.at.Scope); err != nil {
+		return err
+	}
+	if p.set[i] && !null {
 		if p.results[i], err = c.seal(p.ctx, s.plain, p.at); err != nil {
 			return err
 		}
@@ -125,7 +128,7 @@ func (p *sealing) tag(x *index, plain []byte, null bool) (err error) {
 		if !ok || t.core() != x {
 			continue
 		}
-		if found, p.done[i] = true, true; null {
+		if found, p.set[i] = true, true; null {
 			continue
 		}
 		if p.results[i], err = x.token.Tag(p.ctx, plain, p.at.Scope); err != nil {
@@ -151,18 +154,23 @@ func Fields(row any) []Field {
 func appendFields(all []Field, v reflect.Value) []Field {
 	for i := range v.NumField() {
 		f := v.Field(i)
-		switch {
-		case !v.Type().Field(i).IsExported() && !v.Type().Field(i).Anonymous:
-		case f.CanInterface() && isField(f):
-			all = append(all, f.Addr().Interface().(Field))
-		case v.Type().Field(i).Anonymous && f.Kind() == reflect.Struct:
+		if found := fieldOf(f); found != nil {
+			all = append(all, found)
+		} else if v.Type().Field(i).Anonymous && f.Kind() == reflect.Struct {
 			all = appendFields(all, f)
 		}
 	}
 	return all
 }
 
-func isField(v reflect.Value) bool {
-	_, ok := v.Addr().Interface().(Field)
-	return ok
+// fieldOf returns the Field that a field of a struct is or points to, or nil.
+func fieldOf(v reflect.Value) Field {
+	switch {
+	case !v.CanInterface() || v.Kind() == reflect.Pointer && v.IsNil():
+		return nil
+	case v.Kind() != reflect.Pointer:
+		v = v.Addr()
+	}
+	f, _ := v.Interface().(Field)
+	return f
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 
+	"github.com/sealfield/sealfield/internal/job"
 	"github.com/sealfield/sealfield/keyring"
 )
 
@@ -56,17 +57,17 @@ func (t *Table[T]) copyFrom(ctx context.Context, db Copier, rows iter.Seq2[*T, e
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	s := newCopySource(ctx, t)
-	var copying job
-	copying.begin()
-	go copying.run(func() { n, err = db.CopyFrom(ctx, t.table.name, t.Columns(), s) })
+	var copying job.Job
+	copying.Begin()
+	go copying.Run(func() { n, err = db.CopyFrom(ctx, t.table.name, t.Columns(), s) })
 	func() {
 		defer s.end(&copying)
 		s.stopped = errStopped // unless feed returns
 		s.stopped = s.feed(rows, &copying)
 	}()
-	copying.wait()
+	copying.Wait()
 	if s.failed != nil {
-		s.failed.wait()
+		s.failed.Wait()
 	}
 	switch {
 	case s.stopped != nil:
@@ -102,7 +103,7 @@ type copySource[T any] struct {
 	position int // in current
 	read     bool
 	err      error
-	failed   *job // that did not return
+	failed   *job.Job // that did not return
 }
 
 // rowChunk is some rows, one after the other.
@@ -114,7 +115,7 @@ type rowChunk[T any] struct {
 	boxes  []sealedBytes
 	values []any // of all columns of all rows
 	err    error
-	job
+	job.Job
 }
 
 // sealedBytes is a bytea that fits into an interface without being copied.
@@ -144,7 +145,7 @@ func (a *argument) purpose() keyring.Purpose {
 }
 
 // feed takes rows until there are no more, or nobody wants them.
-func (s *copySource[T]) feed(rows iter.Seq2[*T, error], copying *job) error {
+func (s *copySource[T]) feed(rows iter.Seq2[*T, error], copying *job.Job) error {
 	c := s.empty()
 	for row, err := range rows {
 		s.n++
@@ -155,7 +156,7 @@ func (s *copySource[T]) feed(rows iter.Seq2[*T, error], copying *job) error {
 			return fmt.Errorf("row %d is nil", s.n)
 		case s.ctx.Err() != nil:
 			return s.ctx.Err()
-		case copying.isDone():
+		case copying.IsDone():
 			return nil
 		}
 		c.add(s.table.table, row)
@@ -200,18 +201,18 @@ func (t *table) bytesOf(row reflect.Value) (n int) {
 }
 
 // send has c sealed and gives it to pgx.
-func (s *copySource[T]) send(c *rowChunk[T], copying *job) {
+func (s *copySource[T]) send(c *rowChunk[T], copying *job.Job) {
 	if len(c.rows) == 0 {
 		return
 	}
 	c.first = s.n - int64(len(c.rows)) + 1
 	preloadRows(s.ctx, s.table, &s.scopes, c.rows, s.purposes)
-	c.begin()
-	go c.run(func() { c.seal(s) })
+	c.Begin()
+	go c.Run(func() { c.seal(s) })
 	select {
 	case s.chunks <- c:
-	case <-copying.done: // which nobody reads any more
-		<-c.done
+	case <-copying.Done(): // which nobody reads any more
+		<-c.Done()
 	}
 }
 
@@ -248,11 +249,11 @@ func (c *rowChunk[T]) reset() {
 }
 
 // end makes the COPY end after what was sent, and waits for it.
-func (s *copySource[T]) end(copying *job) {
+func (s *copySource[T]) end(copying *job.Job) {
 	close(s.chunks)
-	<-copying.done
+	<-copying.Done()
 	for c := range s.chunks {
-		<-c.done
+		<-c.Done()
 	}
 }
 
@@ -272,9 +273,9 @@ func (s *copySource[T]) Next() bool {
 			s.read = true
 			return false
 		}
-		<-c.done
-		if c.err != nil || c.exited {
-			s.err, s.failed = c.err, &c.job
+		<-c.Done()
+		if c.err != nil || c.Failed() {
+			s.err, s.failed = c.err, &c.Job
 			return false
 		}
 		s.current, s.position = c, 0

@@ -6,6 +6,8 @@ import (
 	"slices"
 
 	"github.com/jackc/pgx/v5"
+
+	"github.com/sealfield/sealfield/internal/job"
 )
 
 // A stream reads a result in chunks. The caller's goroutine reads the rows from
@@ -37,7 +39,7 @@ type chunk[T any] struct {
 	raw  []byte // the values to be opened
 	ends []int  // where in raw each of them ends; negative if it is NULL
 	err  error  // what comes after rows
-	job
+	job.Job
 }
 
 func newStream[T any](t *Table[T], rows pgx.Rows) *stream[T] {
@@ -54,12 +56,12 @@ func (s *stream[T]) run(ctx context.Context, use func([]T) error) error {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		if len(s.queue) == 0 || !s.ended && len(s.queue) < s.most && !s.queue[0].isDone() {
+		if len(s.queue) == 0 || !s.ended && len(s.queue) < s.most && !s.queue[0].IsDone() {
 			s.begin(ctx)
 			continue
 		}
 		c := s.queue[0]
-		c.wait()
+		c.Wait()
 		s.queue = slices.Delete(s.queue, 0, 1)
 		if err := use(c.rows); err != nil {
 			return err
@@ -77,7 +79,7 @@ func (s *stream[T]) run(ctx context.Context, use func([]T) error) error {
 func (s *stream[T]) end(cancel func()) {
 	cancel()
 	for _, c := range s.queue {
-		<-c.done
+		<-c.Done()
 	}
 	s.rows.Close()
 	s.reader.release(s.table.readers)
@@ -94,13 +96,13 @@ func (s *stream[T]) begin(ctx context.Context) {
 	if s.plan != nil {
 		preloadRows(ctx, s.table, &s.scopes, c.rows, s.plan.purposes())
 	}
-	c.begin()
+	c.Begin()
 	s.queue = append(s.queue, c)
 	open := func() { c.open(ctx, s.table, s.plan) }
 	if first {
-		c.run(open)
+		c.Run(open)
 	} else {
-		go c.run(open)
+		go c.Run(open)
 	}
 }
 

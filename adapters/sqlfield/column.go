@@ -137,8 +137,8 @@ func title[C any](c *column) string {
 	return c.name
 }
 
-// seal returns the ciphertext of a plaintext in a new slice.
-func (c *column) seal(ctx context.Context, plain []byte, at crypto.Binding) ([]byte, error) {
+// seal appends the ciphertext of a plaintext to dst.
+func (c *column) seal(ctx context.Context, dst, plain []byte, at crypto.Binding) ([]byte, error) {
 	if token.IsToken(plain) {
 		return nil, token.ErrIsToken // a vault's, which has a column of its own
 	}
@@ -147,7 +147,7 @@ func (c *column) seal(ctx context.Context, plain []byte, at crypto.Binding) ([]b
 			return nil, err
 		}
 	}
-	return c.crypto.Encrypt(ctx, plain, c.place(at))
+	return c.crypto.AppendEncrypt(ctx, dst, plain, c.place(at))
 }
 
 // place drops the row from the place of a column that is not bound to it.

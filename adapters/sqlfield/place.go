@@ -3,6 +3,7 @@ package sqlfield
 import (
 	"fmt"
 	"reflect"
+	"strconv"
 
 	"github.com/sealfield/sealfield/crypto"
 	"github.com/sealfield/sealfield/internal/sealform"
@@ -20,18 +21,33 @@ import (
 func Row(key ...any) []byte {
 	parts := make([]string, len(key))
 	for i, v := range key {
-		if v == nil {
+		if parts[i] = keyText(v); parts[i] == "" {
 			return []byte{}
 		}
-		k, err := sealform.NewKey(reflect.TypeOf(v))
-		if err != nil {
-			panic(fmt.Sprintf("sqlfield: Row: %v", err))
-		}
-		text, ok := k.AppendText(nil, reflect.ValueOf(v))
-		if !ok {
-			return []byte{}
-		}
-		parts[i] = string(text)
 	}
 	return crypto.Row(parts...)
+}
+
+// keyText returns the text of a value of a key, empty for none.
+func keyText(v any) string {
+	switch v := v.(type) { // the common ones, without reflection
+	case nil:
+		return ""
+	case string:
+		return v
+	case int64:
+		if v == 0 {
+			return ""
+		}
+		return strconv.FormatInt(v, 10)
+	}
+	k, err := sealform.NewKey(reflect.TypeOf(v))
+	if err != nil {
+		panic(fmt.Sprintf("sqlfield: Row: %v", err))
+	}
+	text, ok := k.AppendText(nil, reflect.ValueOf(v))
+	if !ok {
+		return ""
+	}
+	return string(text)
 }

@@ -52,7 +52,7 @@ func (v *Sealed[T, C]) unsealed(ctx context.Context, c *column, scope string) (b
 // indexes is refused, and so is a tag without its value, since a row could then be
 // found under an old value. On an error all fields stay as they were.
 func Seal(ctx context.Context, at crypto.Binding, fields ...Field) error {
-	p := sealing{ctx, at, fields, make([][]byte, len(fields)), make([]bool, len(fields))}
+	p := sealing{ctx: ctx, at: at, fields: fields, results: make([]result, len(fields)), out: make([]byte, 0, rowSize*len(fields))}
 	for i, f := range fields {
 		v, ok := f.(valueField)
 		if !ok {
@@ -63,7 +63,7 @@ func Seal(ctx context.Context, at crypto.Binding, fields ...Field) error {
 		}
 	}
 	for i, f := range fields {
-		if t, ok := f.(tagField); ok && !p.set[i] {
+		if t, ok := f.(tagField); ok && !p.results[i].changed {
 			err := errors.New("its tag is there without its value")
 			if t.core() == nil {
 				err = ErrNotSetUp
@@ -71,9 +71,9 @@ func Seal(ctx context.Context, at crypto.Binding, fields ...Field) error {
 			return &Error{t.title(), "seal", err}
 		}
 	}
-	for i, set := range p.set {
-		if set {
-			fields[i].set(p.results[i])
+	for i, r := range p.results {
+		if r.changed {
+			fields[i].set(r.bytes)
 		}
 	}
 	return nil
@@ -84,8 +84,26 @@ type sealing struct {
 	ctx     context.Context
 	at      crypto.Binding
 	fields  []Field
-	results [][]byte // what becomes of each field
-	set     []bool   // whether anything does
+	results []result
+	out     []byte // the ciphertexts and tags, one after the other
+}
+
+// result is what becomes of a field.
+type result struct {
+	bytes   []byte // nil for NULL
+	changed bool
+}
+
+const rowSize = 96 // bytes of a field, to begin with
+
+// take returns what was appended to p.out.
+func (p *sealing) take(out []byte, err error) (result, error) {
+	if err != nil {
+		return result{}, err
+	}
+	start := len(p.out)
+	p.out = out
+	return result{out[start:len(out):len(out)], true}, nil
 }
 
 func (p *sealing) value(i int, v valueField) error {
@@ -104,11 +122,12 @@ func (p *sealing) value(i int, v valueField) error {
 	if err != nil {
 		return err
 	}
-	if p.set[i], err = v.unsealed(p.ctx, c, p.at.Scope); err != nil {
+	r := &p.results[i]
+	if r.changed, err = v.unsealed(p.ctx, c, p.at.Scope); err != nil {
 		return err
 	}
-	if p.set[i] && !null {
-		if p.results[i], err = c.seal(p.ctx, s.plain, p.at); err != nil {
+	if r.changed && !null {
+		if *r, err = p.take(c.seal(p.ctx, p.out, s.plain, p.at)); err != nil {
 			return err
 		}
 	}
@@ -128,10 +147,11 @@ func (p *sealing) tag(x *index, plain []byte, null bool) (err error) {
 		if !ok || t.core() != x {
 			continue
 		}
-		if found, p.set[i] = true, true; null {
+		found, p.results[i] = true, result{changed: true}
+		if null {
 			continue
 		}
-		if p.results[i], err = x.token.Tag(p.ctx, plain, p.at.Scope); err != nil {
+		if p.results[i], err = p.take(x.token.AppendTag(p.ctx, p.out, plain, p.at.Scope)); err != nil {
 			return err
 		}
 	}

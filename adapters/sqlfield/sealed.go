@@ -19,25 +19,22 @@ import (
 // Sealed as long as none calls Scan or Seal.
 type Sealed[T any, C Marker[T]] struct {
 	sealed []byte
-	plain  *pending[T]
+	plain  func() *T // what Of was given, where no printer finds it
 }
-
-// pending is a value that is to be sealed. It lives behind a func, where no printer
-// finds it.
-type pending[T any] struct{ get func() *T }
 
 // Of returns v, to be sealed by Seal, or by Sealed.Value. A pointer, slice or map that
 // is nil is NULL; what others point to has to stay as it is until it is sealed.
 //
 //	u := User{Email: sqlfield.Of[Email]("ann@example.com")}
 func Of[C Marker[T], T any](v T) Sealed[T, C] {
-	switch r := reflect.ValueOf(&v).Elem(); r.Kind() {
+	p := &v
+	switch r := reflect.ValueOf(p).Elem(); r.Kind() {
 	case reflect.Pointer, reflect.Slice, reflect.Map, reflect.Interface:
 		if r.IsNil() {
 			return Sealed[T, C]{}
 		}
 	}
-	return Sealed[T, C]{plain: &pending[T]{func() *T { return &v }}}
+	return Sealed[T, C]{plain: func() *T { return p }}
 }
 
 // IsZero reports whether the value is NULL. A value given to Of whose type has an
@@ -104,7 +101,7 @@ func (v Sealed[T, C]) sealAlone(c *column) ([]byte, error) {
 	if null || err != nil {
 		return nil, err
 	}
-	return c.seal(ctx, s.plain, at)
+	return c.seal(ctx, nil, s.plain, at)
 }
 
 // Scan implements sql.Scanner: it copies a ciphertext, bytes or its text form, and
@@ -165,7 +162,7 @@ func (v Sealed[T, C]) Open(ctx context.Context) (T, error) { return v.OpenAt(ctx
 // and not sealed yet, comes back as it is.
 func (v Sealed[T, C]) OpenAt(ctx context.Context, at crypto.Binding) (out T, err error) {
 	if v.plain != nil {
-		return *v.plain.get(), nil
+		return *v.plain(), nil
 	}
 	c := coreOf[T, C]()
 	if c == nil {
@@ -208,7 +205,7 @@ func (c *column) decrypt(ctx context.Context, s *scratch, sealed []byte, at cryp
 func (v Sealed[T, C]) form(ctx context.Context, c *column, s *scratch, at crypto.Binding) (null bool, err error) {
 	switch {
 	case v.plain != nil:
-		s.plain, null, err = c.codec.Encode(s.types, s.plain[:0], v.plain.get())
+		s.plain, null, err = c.codec.Encode(s.types, s.plain[:0], v.plain())
 		return null, err
 	case v.sealed == nil:
 		return true, nil

@@ -3,53 +3,10 @@ package pgxfield
 import (
 	"context"
 	"reflect"
-	"runtime"
 	"slices"
 
 	"github.com/sealfield/sealfield/keyring"
 )
-
-// job is work that another goroutine may do and one waits for.
-type job struct {
-	done     chan struct{}
-	panicked any
-	exited   bool // by a panic, or by runtime.Goexit
-}
-
-func (j *job) begin() { *j = job{done: make(chan struct{})} }
-
-// run does the work.
-func (j *job) run(work func()) {
-	defer close(j.done)
-	defer func() {
-		if j.exited {
-			j.panicked = recover()
-		}
-	}()
-	j.exited = true
-	work()
-	j.exited = false
-}
-
-func (j *job) isDone() bool {
-	select {
-	case <-j.done:
-		return true
-	default:
-		return false
-	}
-}
-
-// wait waits for the end of the work, and ends as it did.
-func (j *job) wait() {
-	<-j.done
-	switch {
-	case j.panicked != nil:
-		panic(j.panicked)
-	case j.exited:
-		runtime.Goexit()
-	}
-}
 
 // scopeSet finds the scopes among rows that are new to it.
 type scopeSet struct {

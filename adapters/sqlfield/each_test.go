@@ -1,0 +1,116 @@
+package sqlfield_test
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/sealfield/sealfield/adapters/sqlfield"
+	"github.com/sealfield/sealfield/crypto"
+)
+
+// TestEach reads results of several sizes whole, leaves loops early, and meets errors
+// of all kinds on the way.
+func TestEach(t *testing.T) {
+	ctx := t.Context()
+	db := connect(t)
+	use[string](t, newKeyring(t), "t.v", sqlfield.Config{})
+	run(t, db, "create table t (id bigint primary key, v bytea)")
+	const most = 2000
+	tx, err := db.Begin()
+	require.NoError(t, err)
+	for i := range most {
+		_, err := tx.Exec("insert into t values ($1, $2)", i, sqlfield.Of[mark[string]](fmt.Sprint("v", i)))
+		require.NoError(t, err)
+	}
+	require.NoError(t, tx.Commit())
+
+	type row struct {
+		id int
+		v  sealed[string]
+	}
+	errScan, errOpen := errors.New("scan"), errors.New("open")
+	read := func(ctx context.Context, query string, scanFails, openFails, leave int) (n int, failed error) {
+		rows, err := db.Query(query)
+		require.NoError(t, err)
+		for s, err := range sqlfield.Each(ctx, rows,
+			func(r *row) error {
+				if err := rows.Scan(&r.id, &r.v); err != nil || r.id != scanFails {
+					return err
+				}
+				return errScan
+			},
+			func(ctx context.Context, r *row) (string, error) {
+				if r.id == openFails {
+					return "", errOpen
+				}
+				return r.v.Open(ctx)
+			}) {
+			require.NoError(t, failed, "an error is the end")
+			if failed = err; err != nil {
+				require.Empty(t, s)
+				continue
+			}
+			require.Equal(t, fmt.Sprint("v", n), s, "in order")
+			if n++; n == leave {
+				break
+			}
+		}
+		requireClosed(t, rows)
+		return n, failed
+	}
+	all := func(n int) string { return fmt.Sprintf("select * from t where id < %d order by id", n) }
+	for _, size := range []int{0, 1, 31, 32, 33, 32 + 256, 32 + 257, most} {
+		n, err := read(ctx, all(size), -1, -1, -1)
+		require.NoError(t, err)
+		require.Equal(t, size, n)
+	}
+	for _, at := range []int{0, 5, 31, 32, 500, most - 1} {
+		n, err := read(ctx, all(most), at, -1, -1)
+		require.ErrorIs(t, err, errScan)
+		require.Equal(t, at, n, "what comes before an error is read")
+		n, err = read(ctx, all(most), -1, at, -1)
+		require.ErrorIs(t, err, errOpen)
+		require.Equal(t, at, n)
+		n, err = read(ctx, all(most), -1, -1, at+1)
+		require.NoError(t, err)
+		require.Equal(t, at+1, n)
+	}
+	n, err := read(ctx, "select id, case when id < 700 then v else (1/(id-id))::text::bytea end from t order by id", -1, -1, -1)
+	require.ErrorContains(t, err, "division by zero")
+	require.LessOrEqual(t, n, 700)
+	n, err = read(ctx, "select id, case when id < 700 then v else overlay(v placing '\\xff00' from 30) end from t order by id", -1, -1, -1)
+	require.ErrorIs(t, err, crypto.ErrDecrypt)
+	require.Equal(t, 700, n)
+
+	cancelled, cancel := context.WithCancel(ctx)
+	cancel()
+	n, err = read(cancelled, all(most), -1, -1, -1)
+	require.ErrorIs(t, err, context.Canceled)
+	require.Zero(t, n)
+
+	for _, at := range []int{0, 100} { // in the loop's goroutine, and in another
+		rows, err := db.Query(all(most))
+		require.NoError(t, err)
+		require.PanicsWithValue(t, "open", func() {
+			for range sqlfield.Each(ctx, rows, func(r *row) error { return rows.Scan(&r.id, &r.v) }, func(_ context.Context, r *row) (int, error) {
+				if r.id == at {
+					panic("open")
+				}
+				return 0, nil
+			}) {
+			}
+		})
+		requireClosed(t, rows)
+	}
+}
+
+func requireClosed(t *testing.T, rows *sql.Rows) {
+	t.Helper()
+	_, err := rows.Columns()
+	require.ErrorContains(t, err, "closed")
+}

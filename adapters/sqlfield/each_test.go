@@ -112,5 +112,5 @@ func TestEach(t *testing.T) {
 func requireClosed(t *testing.T, rows *sql.Rows) {
 	t.Helper()
 	_, err := rows.Columns()
-	require.ErrorContains(t, err, "closed")
+	require.Error(t, err)
 }

@@ -1,3 +1,3 @@
-// Package sqlitetest holds the tests of sqlfield on SQLite, which the root module
-// does not require.
+// Package sqlitetest holds the tests of sqlfield that need what the root module does
+// not require: SQLite, and the printer spew.
 package sqlitetest

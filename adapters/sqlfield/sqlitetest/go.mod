@@ -3,6 +3,7 @@ module github.com/sealfield/sealfield/adapters/sqlfield/sqlitetest
 go 1.26.0
 
 require (
+	github.com/davecgh/go-spew v1.1.1
 	github.com/sealfield/sealfield v0.0.0
 	github.com/stretchr/testify v1.12.1
 	modernc.org/sqlite v1.62.0

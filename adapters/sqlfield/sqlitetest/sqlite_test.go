@@ -52,7 +52,7 @@ func (c *customer) place() crypto.Binding {
 	return crypto.Binding{Row: crypto.Row(fmt.Sprint(c.ID))}
 }
 
-func open(t *testing.T) (*sql.DB, context.Context) {
+func openDatabase(t *testing.T) (*sql.DB, context.Context) {
 	kr := keyringtest.NewKeyring(t)
 	var err error
 	email, err = sqlfield.NewColumn[string](kr, "customers.email", sqlfield.Config{})
@@ -79,7 +79,7 @@ func open(t *testing.T) (*sql.DB, context.Context) {
 const insert = "insert into customers (id, email, email_idx, ssn, visits, note) values (?, ?, ?, ?, ?, ?)"
 
 func TestRoundTrip(t *testing.T) {
-	db, ctx := open(t)
+	db, ctx := openDatabase(t)
 	secret := "078-05-1120"
 	in := customer{ID: 1, Email: sqlfield.Of[Email]("Ann@example.com"), SSN: sqlfield.Of[SSN](&secret), Visits: sqlfield.Of[Visits](7), Note: sqlfield.Of[Note]("")}
 	require.NoError(t, sqlfield.Seal(ctx, in.place(), sqlfield.Fields(&in)...))
@@ -114,7 +114,7 @@ func TestRoundTrip(t *testing.T) {
 }
 
 func TestNull(t *testing.T) {
-	db, ctx := open(t)
+	db, ctx := openDatabase(t)
 	in := customer{ID: 1, Email: sqlfield.Of[Email]("ann@example.com"), SSN: sqlfield.Of[SSN](nil)}
 	require.NoError(t, sqlfield.Seal(ctx, in.place(), sqlfield.Fields(&in)...))
 	_, err := db.Exec(insert, in.ID, in.Email, in.EmailIdx, in.SSN, in.Visits, in.Note)
@@ -133,7 +133,7 @@ func TestNull(t *testing.T) {
 
 // TestPlaintext proves that SQLite refuses what is not sealed.
 func TestPlaintext(t *testing.T) {
-	db, ctx := open(t)
+	db, ctx := openDatabase(t)
 	in := customer{ID: 1, Email: sqlfield.Of[Email]("ann@example.com"), SSN: sqlfield.Of[SSN](new(string)), Visits: sqlfield.Of[Visits](7), Note: sqlfield.Of[Note]("hi")}
 	require.NoError(t, sqlfield.Seal(ctx, in.place(), sqlfield.Fields(&in)...))
 	sealed := []any{in.ID, in.Email, in.EmailIdx, in.SSN, in.Visits, in.Note}

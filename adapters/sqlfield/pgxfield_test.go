@@ -13,6 +13,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgtype"
+	"github.com/jackc/pgx/v5/stdlib"
 	"github.com/stretchr/testify/require"
 
 	"github.com/sealfield/sealfield/adapters/pgxfield"
@@ -246,4 +247,59 @@ func indexed[V any](x exchange, column string, cfg token.IndexConfig, want V) {
 	var n int
 	require.NoError(x.t, x.db.QueryRowContext(ctx, "select count(*) from app.wide where "+column+"_idx = any($1)", pgxTags).Scan(&n))
 	require.Equal(x.t, 2, n)
+}
+
+// TestPgx gives values to pgx itself, in all of its modes, and through database/sql with
+// each as the default.
+func TestPgx(t *testing.T) {
+	ctx := t.Context()
+	kr := newKeyring(t)
+	dsn := pgtest.Database(t)
+	admin := openDB(t, dsn)
+	run(t, admin, fmt.Sprintf("create table t (id serial, v bytea check (%s), idx bytea check (%s), text text check (%s))",
+		sqlfield.SealedCheck(sqlfield.PostgreSQL, "v"), sqlfield.TagCheck(sqlfield.PostgreSQL, "idx"), sqlfield.TextCheck(sqlfield.PostgreSQL, "text")))
+	x := usePerson(t, kr)
+	use[*string](t, kr, "t.text", sqlfield.Config{Text: true})
+	for _, mode := range []pgx.QueryExecMode{pgx.QueryExecModeCacheStatement, pgx.QueryExecModeCacheDescribe, pgx.QueryExecModeDescribeExec, pgx.QueryExecModeExec, pgx.QueryExecModeSimpleProtocol} {
+		cfg, err := pgx.ParseConfig(dsn)
+		require.NoError(t, err)
+		cfg.DefaultQueryExecMode = mode
+		conn, err := pgx.ConnectConfig(ctx, cfg)
+		require.NoError(t, err)
+		db := stdlib.OpenDB(*cfg)
+		name := mode.String()
+		v, idx, text := sqlfield.Of[mark[string]](name), tag[string]{}, sqlfield.Of[mark[*string]](&name)
+		require.NoError(t, sqlfield.Seal(ctx, crypto.Binding{}, &v, &idx))
+		check := func(v sealed[string], text sealed[*string]) {
+			got, err := v.Open(ctx)
+			require.NoError(t, err)
+			require.Equal(t, name, got)
+			p, err := text.Open(ctx)
+			require.NoError(t, err)
+			require.Equal(t, name, *p)
+		}
+		const insert, read = "insert into t (v, idx, text) values ($1, $2, $3)", "select v, text from t where idx = any($1::bytea[])"
+		tags, err := x.Match(ctx, name, "")
+		require.NoError(t, err)
+
+		_, err = conn.Exec(ctx, insert, v, &idx, text)
+		require.NoError(t, err, mode)
+		_, err = conn.Exec(ctx, insert, sealed[string]{}, tag[string]{}, (*sealed[*string])(nil))
+		require.NoError(t, err, mode)
+		var gotV sealed[string]
+		var gotText sealed[*string]
+		require.NoError(t, conn.QueryRow(ctx, read, tags).Scan(&gotV, &gotText), mode)
+		check(gotV, gotText)
+		require.NoError(t, conn.QueryRow(ctx, "select v, text from t where v is null and idx is null and text is null limit 1").Scan(&gotV, &gotText))
+		require.True(t, gotV.IsZero() && gotText.IsZero())
+
+		_, err = db.Exec("delete from t")
+		require.NoError(t, err)
+		_, err = db.Exec(insert, v, &idx, text)
+		require.NoError(t, err, mode)
+		require.NoError(t, db.QueryRow(read, tags).Scan(&gotV, &gotText), mode)
+		check(gotV, gotText)
+		require.NoError(t, db.Close())
+		require.NoError(t, conn.Close(ctx))
+	}
 }

@@ -46,11 +46,16 @@
 //	address, err := c.Email.Open(ctx)
 //	pointer, err := c.SSN.OpenAt(ctx, at)
 //
+// For databases without arrays In makes the condition. Each opens large results on
+// several processors.
+//
 // Reading a row opens nothing: Scan copies the ciphertext, Open decrypts it, with a
 // context, and only what is wanted. Writing seals where there is a context: in Seal,
-// which also knows the row, the scope and the index tags. Value of a driver.Valuer knows
-// none of these: it seals what Of was given for columns that need none of them, and
-// fails for others.
+// which also knows the row, the scope and the index tags. A library's hook that has a
+// context is the place for it. Value of a driver.Valuer knows none of these: it seals
+// what Of was given for columns that need none of them, and fails for others. What was
+// read can be written as it is; Seal makes sure that it belongs there, and seals it anew
+// if its key has been rotated.
 //
 // Nothing prints what a Sealed holds, and nothing but Open gives it away. So it is not
 // marshalled to JSON either: open it and put the result into another type. It can not

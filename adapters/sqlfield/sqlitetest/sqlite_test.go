@@ -3,6 +3,7 @@ package sqlitetest
 import (
 	"context"
 	"database/sql"
+	"encoding/json"
 	"fmt"
 	"path/filepath"
 	"strings"
@@ -147,4 +148,51 @@ func TestPlaintext(t *testing.T) {
 	}
 	_, err := db.Exec(insert, sealed...)
 	require.NoError(t, err)
+}
+
+// TestSearch finds rows by several tags, in a transaction, with a prepared statement.
+func TestSearch(t *testing.T) {
+	db, ctx := openDatabase(t)
+	tx, err := db.BeginTx(ctx, nil)
+	require.NoError(t, err)
+	statement, err := tx.PrepareContext(ctx, insert)
+	require.NoError(t, err)
+	var tags [][]byte
+	for i := range 3 {
+		in := customer{ID: int64(i + 1), Email: sqlfield.Of[Email](fmt.Sprintf("customer%d@example.com", i))}
+		require.NoError(t, sqlfield.Seal(ctx, in.place(), sqlfield.Fields(&in)...))
+		_, err := statement.ExecContext(ctx, in.ID, in.Email, in.EmailIdx, in.SSN, in.Visits, in.Note)
+		require.NoError(t, err)
+		if i > 0 {
+			found, err := emailIdx.Match(ctx, fmt.Sprintf("CUSTOMER%d@example.com", i), "")
+			require.NoError(t, err)
+			tags = append(tags, found...)
+		}
+	}
+	require.NoError(t, tx.Commit())
+	for n := range len(tags) + 1 {
+		where, args := sqlfield.In("email_idx", tags[:n])
+		rows, err := db.QueryContext(ctx, "select id, email from customers where "+where+" order by id", args...)
+		require.NoError(t, err)
+		var got []string
+		for address, err := range sqlfield.Each(ctx, rows,
+			func(c *customer) error { return rows.Scan(&c.ID, &c.Email) },
+			func(ctx context.Context, c *customer) (string, error) { return c.Email.Open(ctx) }) {
+			require.NoError(t, err)
+			got = append(got, address)
+		}
+		require.Equal(t, []string{"customer1@example.com", "customer2@example.com"}[:n], append([]string{}, got...))
+	}
+}
+
+// TestUnmarshal reads rows from text: what would be plaintext is refused.
+func TestUnmarshal(t *testing.T) {
+	for _, text := range []string{`{"Email": "ann@example.com"}`, `{"Email": ""}`, `{"EmailIdx": "AYABAg"}`, `{"Email": 1}`, `{"Email": {"sealed": "x"}}`, `{"Email": ["x"]}`} {
+		var c customer
+		require.Error(t, json.Unmarshal([]byte(text), &c), text)
+		require.True(t, c.Email.IsZero() && c.EmailIdx.IsZero())
+	}
+	var c customer
+	require.NoError(t, json.Unmarshal([]byte(`{"ID": 1, "Email": null}`), &c))
+	require.True(t, c.Email.IsZero())
 }

@@ -2,10 +2,6 @@ package pgxfield_test
 
 import (
 	"context"
-	"errors"
-	"flag"
-	"fmt"
-	"os"
 	"testing"
 	"time"
 
@@ -39,14 +35,16 @@ var day = time.Date(1969, 7, 20, 0, 0, 0, 0, time.UTC)
 type exampleDB struct {
 	*pgxpool.Pool
 	keys *keyring.Keyring
-	exampleTB
+	drop func()
 }
 
 // openExample returns a new database with the table customers, and its Table.
 func openExample(ctx context.Context) (*exampleDB, *pgxfield.Table[Customer]) {
 	db := &exampleDB{keys: openExampleKeys(ctx, keyring.Config{Name: "app"})}
 	var err error
-	db.Pool, err = pgxpool.New(ctx, pgtest.Database(&db.exampleTB))
+	var dsn string
+	dsn, db.drop = pgtest.ExampleDatabase()
+	db.Pool, err = pgxpool.New(ctx, dsn)
 	check(err)
 	customers, err := pgxfield.NewTable[Customer](db.keys, "customers", pgxfield.Config{RowKey: []string{"id"}})
 	check(err)
@@ -73,9 +71,7 @@ func (db *exampleDB) mustExec(ctx context.Context, statements ...string) {
 func (db *exampleDB) Close() {
 	db.Pool.Close()
 	db.keys.Close()
-	for _, f := range db.cleanups {
-		f()
-	}
+	db.drop()
 }
 
 // insert writes customers with the given addresses and ids from 1.
@@ -96,26 +92,5 @@ func check(err error) {
 	}
 }
 
-// exampleTB lets an example have a database of its own.
-type exampleTB struct {
-	testing.TB
-	cleanups []func()
-}
-
-func (*exampleTB) Helper()                           {}
-func (*exampleTB) Fatal(args ...any)                 { panic(fmt.Sprint(args...)) }
-func (*exampleTB) Fatalf(format string, args ...any) { panic(fmt.Sprintf(format, args...)) }
-func (*exampleTB) Errorf(format string, args ...any) { panic(fmt.Sprintf(format, args...)) }
-func (*exampleTB) Skipf(format string, args ...any)  { panic(fmt.Sprintf(format, args...)) }
-func (e *exampleTB) Cleanup(f func())                { e.cleanups = append(e.cleanups, f) }
-
-// TestMain skips the examples, which can not skip themselves, where there is no
-// PostgreSQL.
-func TestMain(m *testing.M) {
-	flag.Parse()
-	if _, err := pgtest.Binaries(); errors.Is(err, pgtest.ErrNoBinaries) && os.Getenv(pgtest.EnvDSN) == "" && os.Getenv(pgtest.EnvRequire) == "" {
-		fmt.Printf("SKIPPED without PostgreSQL: the examples: %v\n", err)
-		check(flag.Set("test.skip", "^Example"))
-	}
-	os.Exit(m.Run())
-}
+// TestMain skips the examples where there is no PostgreSQL.
+func TestMain(m *testing.M) { pgtest.Main(m) }

@@ -4,9 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"errors"
-	"flag"
 	"fmt"
-	"os"
 	"testing"
 
 	"github.com/sealfield/sealfield/adapters/sqlfield"
@@ -94,15 +92,13 @@ func ExampleSealedCheck() {
 // openExample returns a new database and a keyring.
 func openExample(ctx context.Context) (*sql.DB, *keyring.Keyring, func()) {
 	kr := openExampleKeys(ctx, keyring.Config{Name: "app"})
-	var tb exampleTB
-	db, err := sql.Open("pgx", pgtest.Database(&tb))
+	dsn, drop := pgtest.ExampleDatabase()
+	db, err := sql.Open("pgx", dsn)
 	check(err)
 	return db, kr, func() {
 		db.Close()
 		kr.Close()
-		for _, f := range tb.cleanups {
-			f()
-		}
+		drop()
 	}
 }
 
@@ -119,26 +115,5 @@ func check(err error) {
 	}
 }
 
-// exampleTB lets an example have a database of its own.
-type exampleTB struct {
-	testing.TB
-	cleanups []func()
-}
-
-func (*exampleTB) Helper()                           {}
-func (*exampleTB) Fatal(args ...any)                 { panic(fmt.Sprint(args...)) }
-func (*exampleTB) Fatalf(format string, args ...any) { panic(fmt.Sprintf(format, args...)) }
-func (*exampleTB) Errorf(format string, args ...any) { panic(fmt.Sprintf(format, args...)) }
-func (*exampleTB) Skipf(format string, args ...any)  { panic(fmt.Sprintf(format, args...)) }
-func (e *exampleTB) Cleanup(f func())                { e.cleanups = append(e.cleanups, f) }
-
-// TestMain skips the examples, which can not skip themselves, where there is no
-// PostgreSQL.
-func TestMain(m *testing.M) {
-	flag.Parse()
-	if _, err := pgtest.Binaries(); errors.Is(err, pgtest.ErrNoBinaries) && os.Getenv(pgtest.EnvDSN) == "" && os.Getenv(pgtest.EnvRequire) == "" {
-		fmt.Printf("SKIPPED without PostgreSQL: the examples: %v\n", err)
-		check(flag.Set("test.skip", "^Example"))
-	}
-	os.Exit(m.Run())
-}
+// TestMain skips the examples where there is no PostgreSQL.
+func TestMain(m *testing.M) { pgtest.Main(m) }

@@ -3,45 +3,37 @@ package sqlitetest
 import (
 	"bytes"
 	"context"
-	"encoding/base64"
-	"encoding/gob"
-	"encoding/hex"
 	"encoding/json"
 	"encoding/xml"
 	"errors"
 	"fmt"
-	"io"
 	"log"
-	"log/slog"
+	"maps"
 	"strings"
 	"testing"
 	"text/template"
 
 	"github.com/davecgh/go-spew/spew"
-	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/sealfield/sealfield/adapters/sqlfield"
 	"github.com/sealfield/sealfield/crypto"
+	"github.com/sealfield/sealfield/internal/leaktest"
 	"github.com/sealfield/sealfield/keyring/keyringtest"
 	"github.com/sealfield/sealfield/token"
 )
 
-// marker is what must not be seen, in none of its forms.
-const marker = "MARKER078051120"
+// marker is what must not be seen, in none of its forms. It has no digits, which could
+// stand in an address by chance.
+const marker = "MarkerQuizJynxVow"
 
 // forms are what printers make of it.
-var forms = func() (all []string) {
-	b := []byte(marker)
-	for _, f := range []string{"%s", "%x", "%X", "% x", "% X", "%# x", "%# X", "%v", "%d", "%b", "%o", "%c", "%U", "%q", "%#x", "%#v"} {
-		all = append(all, strings.Trim(fmt.Sprintf(f, b), "[]"))
+var forms = func() []string {
+	all := leaktest.Forms([]byte(marker))
+	for _, verb := range []string{"%b", "%o", "%c", "%U", "%q", "% X", "%#x", "%#X", "%# x", "%# X"} {
+		all = append(all, strings.Trim(fmt.Sprintf(verb, []byte(marker)), "[]"))
 	}
-	var chars, codes, lines []string
-	for _, c := range b {
-		chars, codes, lines = append(chars, fmt.Sprintf("%q", rune(c))), append(codes, fmt.Sprintf("%#x", c)), append(lines, fmt.Sprintf("(uint8) %d", c))
-	}
-	dump := strings.SplitAfterN(hex.Dump(b), "  ", 2)[1][:3*len(b)]
-	return append(all, base64.StdEncoding.EncodeToString(b), strings.Join(chars, " "), strings.Join(codes, ", "), strings.Join(lines, ", "), strings.TrimSpace(dump)[:20])
+	return all
 }()
 
 func found(output string) bool {
@@ -53,47 +45,24 @@ func found(output string) bool {
 	return false
 }
 
-// ways are the ways to print a value.
+// ways are the ways to print a value: those of all packages' tests, spew, and each verb
+// and flag of fmt by itself.
 var ways = func() map[string]func(v any) string {
-	all := map[string]func(v any) string{
-		"Print":   func(v any) string { return fmt.Sprint(v, v) },
-		"Println": func(v any) string { return fmt.Sprintln(v) },
-		"Errorf":  func(v any) string { return fmt.Errorf("%v", v).Error() },
-		"log":     func(v any) string { var b bytes.Buffer; log.New(&b, "", 0).Println(v); return b.String() },
-		"slog text": func(v any) string {
-			return logged(func(w io.Writer) slog.Handler { return slog.NewTextHandler(w, nil) }, v)
-		},
-		"slog JSON": func(v any) string {
-			return logged(func(w io.Writer) slog.Handler { return slog.NewJSONHandler(w, nil) }, v)
-		},
-		"json": func(v any) string { b, err := json.Marshal(v); return string(b) + fmt.Sprint(err) },
-		"xml":  func(v any) string { b, err := xml.Marshal(v); return string(b) + fmt.Sprint(err) },
-		"gob": func(v any) string {
-			var b bytes.Buffer
-			err := gob.NewEncoder(&b).Encode(v)
-			return b.String() + fmt.Sprint(err)
-		},
-		"template": func(v any) string {
-			var b bytes.Buffer
-			err := template.Must(template.New("").Parse("{{.}}")).Execute(&b, v)
-			return b.String() + fmt.Sprint(err)
-		},
-		"spew": func(v any) string { return spew.Sdump(v) + spew.Sprintf("%v %+v %#v %#+v", v, v, v, v) },
-		"spew without methods": func(v any) string {
-			c := spew.ConfigState{DisableMethods: true, Indent: " "}
-			return c.Sdump(v) + c.Sprintf("%v %+v %#v %#+v", v, v, v, v)
-		},
-		"testify": func(v any) string {
-			var t failures
-			assert.Equal(&t, v, "something else")
-			assert.Equal(&t, []any{v}, []any{v, v})
-			assert.Nil(&t, v)
-			assert.Empty(&t, v)
-			assert.Contains(&t, []any{v}, "something else")
-			assert.EqualValues(&t, v, 5)
-			assert.IsType(&t, 5, v)
-			return t.String()
-		},
+	all := maps.Clone(leaktest.Printers)
+	all["log"] = func(v any) string {
+		var b bytes.Buffer
+		log.New(&b, "", 0).Println(v)
+		return b.String()
+	}
+	all["template"] = func(v any) string {
+		var b bytes.Buffer
+		err := template.Must(template.New("").Parse("{{.}}")).Execute(&b, v)
+		return b.String() + fmt.Sprint(err)
+	}
+	all["spew"] = func(v any) string { return spew.Sdump(v) + spew.Sprintf("%v %+v %#v %#+v", v, v, v, v) }
+	all["spew without methods"] = func(v any) string {
+		c := spew.ConfigState{DisableMethods: true, Indent: " "}
+		return c.Sdump(v) + c.Sprintf("%v %+v %#v %#+v", v, v, v, v)
 	}
 	for verb := 'A'; verb <= 'z'; verb++ {
 		for _, flags := range []string{"", "+", "#", "-40", " ", "0", "+#", ".3", "# "} {
@@ -103,20 +72,6 @@ var ways = func() map[string]func(v any) string {
 	}
 	return all
 }()
-
-func logged(handler func(io.Writer) slog.Handler, v any) string {
-	var b bytes.Buffer
-	l := slog.New(handler(&b))
-	l.Info("m", "k", v)
-	l.With("k", v).WithGroup("g").Info("m", slog.Group("h", slog.Any("k", v)))
-	l.Info("m", "k", []any{v}, "k", map[string]any{"k": v})
-	return b.String()
-}
-
-// failures collects what assertions say.
-type failures struct{ strings.Builder }
-
-func (f *failures) Errorf(format string, args ...any) { fmt.Fprintf(f, format, args...) }
 
 // open shows what it holds, and is the control.
 type open[T any] struct{ V T }
@@ -206,6 +161,9 @@ func TestPrinting(t *testing.T) {
 	n := 0
 	for name, v := range things {
 		for way, print := range ways {
+			if way == "deep" && (strings.HasPrefix(name, "column") || strings.HasPrefix(name, "index")) {
+				continue // that would go through the keyring, which is in use
+			}
 			output := print(v)
 			require.False(t, found(output), "%s by %s: %.300q", name, way, output)
 			n++

@@ -75,8 +75,7 @@ func NewColumn[T any](kr *keyring.Keyring, name string, cfg Config) (*Column[T],
 }
 
 func (c *column) complete(t reflect.Type) (err error) {
-	table, own, _ := strings.Cut(c.name, ".")
-	if table == "" || own == "" {
+	if i := strings.LastIndexByte(c.name, '.'); i < 1 || i == len(c.name)-1 {
 		return errors.New(`the name has to be "table.column"`)
 	}
 	if t == reflect.TypeFor[token.Token]() || t == reflect.TypeFor[*token.Token]() {

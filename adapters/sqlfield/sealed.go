@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/sealfield/sealfield/crypto"
+	"github.com/sealfield/sealfield/internal/sealform"
 )
 
 // Sealed is a value of the column that C stands for: NULL, which is the zero Sealed; or
@@ -54,6 +55,10 @@ var (
 	// the same keyring and scope, and given to be sealed again: it was read
 	// as plain bytes or text, and is on its way back. It is crypto.ErrSealed.
 	ErrSealed = crypto.ErrSealed
+
+	// ErrValue is the error of a value that a column of its type could not hold in
+	// the clear, or would give back as another one: see package pgxfield.
+	ErrValue = sealform.ErrValue
 )
 
 // Value implements driver.Valuer: it returns nil for NULL, and the ciphertext, which

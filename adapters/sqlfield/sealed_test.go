@@ -328,6 +328,17 @@ func TestAlreadySealed(t *testing.T) {
 	require.ErrorIs(t, err, token.ErrIsToken)
 }
 
+// TestErrValue has values that a column in the clear would not take.
+func TestErrValue(t *testing.T) {
+	kr := newKeyring(t)
+	use[int](t, kr, "t.v", sqlfield.Config{Type: "int2"})
+	_, err := sqlfield.Of[mark[int]](1 << 15).Value()
+	require.ErrorIs(t, err, sqlfield.ErrValue)
+	use[string](t, kr, "t.v", sqlfield.Config{})
+	v := sqlfield.Of[mark[string]]("\xff")
+	require.ErrorIs(t, sqlfield.Seal(t.Context(), crypto.Binding{}, &v), sqlfield.ErrValue)
+}
+
 // TestMistakes are found when the program starts.
 func TestMistakes(t *testing.T) {
 	kr := newKeyring(t)
@@ -340,6 +351,7 @@ func TestMistakes(t *testing.T) {
 	refuse("email", sqlfield.Config{}, `"table.column"`)
 	refuse(".email", sqlfield.Config{}, `"table.column"`)
 	refuse("t.", sqlfield.Config{}, `"table.column"`)
+	refuse("app.t.", sqlfield.Config{}, `"table.column"`)
 	refuse("sealfield/t.x", sqlfield.Config{}, "reserved")
 	refuse("t.v", sqlfield.Config{Type: "integer"}, "type=integer is no name in pg_type")
 	refuse("t.v", sqlfield.Config{Type: "bytea"}, "can not be stored as type bytea")

@@ -115,7 +115,7 @@ func TestFaithful(t *testing.T) {
 		hold(t, conn, refused, "int8", "1.5", "", "x", "9223372036854775808")
 	})
 	t.Run("floats", func(t *testing.T) {
-		hold(t, conn, taken, "float4", 0.5, math.Inf(1), -0.0, 1<<24)
+		hold(t, conn, taken, "float4", 0.5, math.Inf(1), math.Copysign(0, -1), 1<<24)
 		hold(t, conn, refused, "float4", 0.1, 1e300, 1e-60, 1<<24+1)
 		hold(t, conn, refused, "float4[]", []float64{0.5, 0.1})
 		hold(t, conn, taken, "float4", 1<<24, 1<<62)

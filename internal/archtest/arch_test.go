@@ -26,10 +26,11 @@ func (p goPackage) path() string { return strings.TrimPrefix(p.ImportPath, modul
 
 // mayImport says which other packages of the module a package may import: the
 // first rule that matches counts. "x" is x alone, "x/..." also what is below
-// it. All may import internal/..., which imports only its like, but for fpe: it
-// is what token and mask share over FF1.
+// it. All may import internal/..., which imports only its like, but for fpe, which
+// is what token and mask share over FF1, and for ormtest, which is for tests.
 var mayImport = []struct{ from, to string }{
 	{"internal/fpe", "token/ff1"},
+	{"internal/ormtest", "token keyring keyring/keyringtest"},
 	{"internal/...", ""},
 	{"keyring", ""},
 	{"keyring/...", "keyring"},
@@ -49,13 +50,13 @@ var mayImport = []struct{ from, to string }{
 // below internal are no library, and are asked only about pgtest.
 var onlyIn = []struct{ imported, from string }{
 	{"github.com/aws/...", "keyring/awskms adapters/..."},
-	{"github.com/jackc/pgx/...", "adapters/pgxstore/... adapters/pgxfield/... adapters/pgxmask/... adapters/sqlfield/... internal/pgtest internal/pgsql internal/sealform"},
-	{"github.com/stretchr/testify/...", "keyring/keyringtest token/tokentest internal/leaktest"},
+	{"github.com/jackc/pgx/...", "adapters/pgxstore/... adapters/pgxfield/... adapters/pgxmask/... adapters/sqlfield/... internal/ormtest internal/pgtest internal/pgsql internal/sealform"},
+	{"github.com/stretchr/testify/...", "keyring/keyringtest token/tokentest internal/leaktest internal/ormtest"},
 	{"go.yaml.in/...", "mask/maskyaml adapters/pgxmask"},
 	{"golang.org/x/tools/...", "adapters/sealvet/..."},
-	{module + "/keyring/keyringtest", ""},
+	{module + "/keyring/keyringtest", "internal/ormtest"},
 	{module + "/token/tokentest", ""},
-	{module + "/internal/pgtest", "internal/pgtest/withpg"},
+	{module + "/internal/pgtest", "internal/pgtest/withpg internal/ormtest"},
 	{module + "/internal/leaktest", ""},
 }
 
@@ -109,6 +110,9 @@ func TestCheck(t *testing.T) {
 		{"internal/bench", "main", module + "/internal/pgtest", false},
 		{"internal/pgtest/withpg", "main", module + "/internal/pgtest", true},
 		{"keyring", "keyring", module + "/internal/leaktest", false},
+		{"internal/ormtest", "ormtest", module + "/internal/pgtest", true},
+		{"internal/ormtest", "ormtest", module + "/adapters/sqlfield", false},
+		{"adapters/sqlfield", "sqlfield", module + "/internal/pgtest", false},
 		{"keyring", "keyring", "github.com/stretchr/testify/require", false},
 		{"keyring/keyringtest", "keyringtest", "github.com/stretchr/testify/require", true},
 		{"token/tokentest", "tokentest", "github.com/stretchr/testify/require", true},

@@ -11,7 +11,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"path/filepath"
 	"regexp"
 	"strings"
 	"sync"
@@ -30,18 +29,24 @@ import (
 	"github.com/sealfield/sealfield/token"
 )
 
-// Open returns a fresh database through pgx, and what the driver logs: every statement
-// with its arguments.
+// Open returns a fresh database through pgx's driver for database/sql, and what the
+// driver logs: every statement with its arguments.
 func Open(t testing.TB) (*sql.DB, *Log) {
+	cfg, log := Config(t)
+	db := stdlib.OpenDB(*cfg)
+	t.Cleanup(func() { db.Close() })
+	return db, log
+}
+
+// Config is Open for pgx itself.
+func Config(t testing.TB) (*pgx.ConnConfig, *Log) {
 	cfg, err := pgx.ParseConfig(pgtest.Database(t))
 	require.NoError(t, err)
 	log := &Log{}
 	cfg.Tracer = &tracelog.TraceLog{LogLevel: tracelog.LogLevelTrace, Logger: tracelog.LoggerFunc(func(_ context.Context, _ tracelog.LogLevel, msg string, data map[string]any) {
 		fmt.Fprintf(log, "%s %v\n", msg, data)
 	})}
-	db := stdlib.OpenDB(*cfg)
-	t.Cleanup(func() { db.Close() })
-	return db, log
+	return cfg, log
 }
 
 // Log is a writer for the debug output of libraries. It is safe for concurrent use.
@@ -117,21 +122,24 @@ func Refused(t testing.TB, err error, check string) {
 	require.Equal(t, check, refused.ConstraintName)
 }
 
-// Guide holds the README of the folder to one screen, and its Go code to that of the
-// folder's files.
+// Guide holds the README of the folder to one screen, and its code, Go and other, to that
+// of the folder's files.
 func Guide(t testing.TB) {
 	readme, err := os.ReadFile("README.md")
 	require.NoError(t, err)
 	require.LessOrEqual(t, strings.Count(string(readme), "\n"), 80, "lines of README.md")
-	files, err := filepath.Glob("*.go")
+	files, err := os.ReadDir(".")
 	require.NoError(t, err)
 	var code strings.Builder
 	for _, f := range files {
-		b, err := os.ReadFile(f)
+		if f.IsDir() || f.Name() == "README.md" {
+			continue
+		}
+		b, err := os.ReadFile(f.Name())
 		require.NoError(t, err)
 		code.Write(b)
 	}
-	blocks := regexp.MustCompile("(?s)```go\n(.*?)```").FindAllStringSubmatch(string(readme), -1)
+	blocks := regexp.MustCompile("(?s)```[a-z]+\n(.*?)```").FindAllStringSubmatch(string(readme), -1)
 	require.NotEmpty(t, blocks)
 	for _, b := range blocks {
 		require.Contains(t, code.String(), b[1])

@@ -29,6 +29,13 @@ func (Email) Column() *sqlfield.Column[string]  { return email }
 func (EmailIdx) Index() *sqlfield.Index[string] { return emailIdx }
 func (SSN) Column() *sqlfield.Column[*string]   { return ssn }
 
+// Names for code in other packages, which sqlc gives no two imports for a type.
+type (
+	EmailValue = sqlfield.Sealed[string, Email]
+	EmailTag   = sqlfield.Tag[string, EmailIdx]
+	SSNValue   = sqlfield.Sealed[*string, SSN]
+)
+
 // SetUp makes the columns. It is called once, before anything else.
 func SetUp(kr *keyring.Keyring) (err error) {
 	if email, err = sqlfield.NewColumn[string](kr, "customers.email", sqlfield.Config{}); err != nil {

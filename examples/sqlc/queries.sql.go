@@ -12,15 +12,6 @@ import (
 	"github.com/sealfield/sealfield/adapters/sqlfield"
 )
 
-type CopyCustomersParams struct {
-	ID       uuid.UUID
-	Tenant   string
-	Name     string
-	Email    sqlfield.Sealed[string, Email]
-	EmailIdx sqlfield.Tag[string, EmailIdx]
-	SSN      sqlfield.Sealed[*string, SSN]
-}
-
 const findByTags = `-- name: FindByTags :many
 select id, tenant, name, email, email_idx, ssn from customers where tenant = $1 and email_idx = any($2::bytea[])
 `

@@ -24,8 +24,7 @@ func setUp(t *testing.T) (*bun.DB, *keyring.Keyring, *ormtest.Log) {
 	kr := ormtest.NewKeyring(t)
 	require.NoError(t, SetUp(kr))
 	pool, log := ormtest.Open(t)
-	db := bun.NewDB(pool, pgdialect.New())
-	db.AddQueryHook(bundebug.NewQueryHook(bundebug.WithVerbose(true), bundebug.WithWriter(log)))
+	db := bun.NewDB(pool, pgdialect.New()).WithQueryHook(bundebug.NewQueryHook(bundebug.WithVerbose(true), bundebug.WithWriter(log)))
 	for range 2 {
 		require.NoError(t, Migrate(t.Context(), db))
 	}

@@ -29,7 +29,8 @@ func (Email) Column() *sqlfield.Column[string]  { return email }
 func (EmailIdx) Index() *sqlfield.Index[string] { return emailIdx }
 func (SSN) Column() *sqlfield.Column[*string]   { return ssn }
 
-// Names for code in other packages, which sqlc gives no two imports for a type.
+// Aliases for code that sqlc generates into other packages: it imports one package for
+// a type.
 type (
 	EmailValue = sqlfield.Sealed[string, Email]
 	EmailTag   = sqlfield.Tag[string, EmailIdx]

@@ -154,6 +154,18 @@ func TestPlaintext(t *testing.T) {
 	condition, args := sqlfield.In("email_idx", nil)
 	require.NoError(t, db.SelectContext(ctx, &[]Customer{}, "select * from customers where "+condition, args...))
 
+	// Nobody sees that the tag is missing here. Ann is found under her old address
+	// until all of the row is saved.
+	changed = ann
+	changed.Email = sqlfield.Of[Email]("anna@example.com")
+	require.NoError(t, sqlfield.Seal(ctx, ann.Place(), sqlfield.Fields(&changed)...))
+	_, err = db.NamedExecContext(ctx, update, changed)
+	require.NoError(t, err)
+	require.Equal(t, map[string]string{"Ann": "anna@example.com"}, emails(t, db, "acme", "ann@example.com"))
+	_, err = db.NamedExecContext(ctx, "update customers set email = :email, email_idx = :email_idx where id = :id", changed)
+	require.NoError(t, err)
+	require.Empty(t, emails(t, db, "acme", "ann@example.com"))
+
 	// What was never sealed is not read as if it was.
 	require.ErrorIs(t, db.GetContext(ctx, &changed, "select id, 'plain@example.com'::bytea as email from customers"), crypto.ErrDecrypt)
 }

@@ -111,6 +111,7 @@ func TestCustomers(t *testing.T) {
 
 	// Load, seal and save: it is under the new keys.
 	require.NoError(t, sqlfield.Seal(ctx, ann.Place(), sqlfield.Fields(&ann)...))
+	require.NotEqual(t, all[0].Email, ann.Email)
 	require.NotEqual(t, all[0].EmailIdx, ann.EmailIdx)
 	require.NoError(t, New(db).UpdateEmail(ctx, UpdateEmailParams{ID: ann.ID, Email: ann.Email, EmailIdx: ann.EmailIdx}))
 	require.Len(t, emails(t, db, "acme", "ann@example.com"), 2)
@@ -173,15 +174,17 @@ func TestNothingShows(t *testing.T) {
 	c := newCustomer("acme", "visible", address, &number)
 	err := New(db).InsertCustomer(ctx, InsertCustomerParams(c))
 	require.ErrorIs(t, err, sqlfield.ErrNotSealed)
-	require.False(t, ormtest.Shows(err.Error(), "marker"), err)
+	require.False(t, ormtest.Shows(err.Error(), address), err)
 	require.NoError(t, Insert(ctx, db, []Customer{c}))
 	require.NoError(t, SetEmail(ctx, db, &c, "new-"+address))
 	require.Len(t, emails(t, db, "acme", "new-"+address), 1)
 	require.NoError(t, New(db).UpdateEmail(ctx, UpdateEmailParams{ID: c.ID, Email: c.Email, EmailIdx: c.EmailIdx}))
 	all := log.Take()
-	require.True(t, ormtest.Shows(all, "acme"))
-	require.True(t, ormtest.Shows(all, "sqlfield.Sealed(customers.email)"), all)
-	require.False(t, ormtest.Shows(all, "marker"), all)
+	require.Contains(t, all, "acme")
+	require.Contains(t, all, "sqlfield.Sealed(customers.email)")
+	for _, marker := range []string{address, number} {
+		require.False(t, ormtest.Shows(all, marker), all)
+	}
 
 	// The control: the same without Sealed.
 	err = New(db).UpdateGiven(ctx, UpdateGivenParams{ID: c.ID, Email: []byte(address)})

@@ -12,8 +12,10 @@ import (
 	"fmt"
 	"os"
 	"regexp"
+	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -71,46 +73,57 @@ func (l *Log) Take() string {
 }
 
 // Shows reports whether text holds value as it is, in hex, in base64, or as the numbers
-// of its bytes.
+// of its bytes. A value of less than 12 bytes could be there by chance, and panics.
 func Shows(text, value string) bool {
+	if len(value) < 12 {
+		panic("ormtest: too short a value to be looked for: " + value)
+	}
 	forms := []string{value, hex.EncodeToString([]byte(value)), strings.Trim(fmt.Sprint([]byte(value)), "[]")}
 	for skip := range 3 { // wherever it begins in what is encoded
 		whole := value[skip : len(value)-(len(value)-skip)%3]
 		forms = append(forms, base64.StdEncoding.EncodeToString([]byte(whole)))
 	}
-	for _, f := range forms {
-		if strings.Contains(strings.ToLower(text), strings.ToLower(f)) {
-			return true
-		}
-	}
-	return false
+	forms = append(forms, strings.ToUpper(forms[1]))
+	return slices.ContainsFunc(forms, func(form string) bool { return strings.Contains(text, form) })
 }
 
 // NewKeyring returns a scoped keyring that Rotate can rotate.
 func NewKeyring(t testing.TB) *keyring.Keyring {
-	return keyringtest.NewKeyring(t, func(cfg *keyring.Config) {
-		cfg.Scoped, cfg.PropagationDelay = true, 50*time.Millisecond
-	})
+	return keyringtest.NewKeyring(t, func(cfg *keyring.Config) { cfg.Scoped, cfg.Store = true, store{cfg.Store} })
 }
 
-// Rotate adds keys to the scope, and returns when they are in use. The older ones go on
-// to open and to find.
+// Rotate adds keys to the scope, and has them in use when it returns. The older ones go
+// on to open and to find. It is not for parallel tests.
 func Rotate(t testing.TB, kr *keyring.Keyring, scope string) {
+	ctx := t.Context()
 	probe, err := token.NewIndex(kr, "ormtest.probe", token.IndexConfig{})
 	require.NoError(t, err)
-	tag := func() string {
-		b, err := probe.Tag(t.Context(), []byte("probe"), scope)
+	before, err := probe.Tag(ctx, []byte("probe"), scope)
+	require.NoError(t, err)
+	for _, purpose := range []keyring.Purpose{keyring.Encryption, keyring.Index} {
+		_, err = kr.Rotate(ctx, keyring.Target{Scope: scope, Purpose: purpose}, keyring.RotateOptions{})
 		require.NoError(t, err)
-		return string(b)
 	}
-	before := tag()
-	_, err = kr.Rotate(t.Context(), keyring.Target{Scope: scope, Purpose: keyring.Encryption}, keyring.RotateOptions{Immediate: true})
-	require.NoError(t, err)
-	_, err = kr.Rotate(t.Context(), keyring.Target{Scope: scope, Purpose: keyring.Index}, keyring.RotateOptions{})
-	require.NoError(t, err)
-	for tag() == before {
-		time.Sleep(5 * time.Millisecond)
+	// What was in use once stays so when the clock goes back.
+	for _, d := range []time.Duration{time.Hour, 0} {
+		ahead.Store(int64(d))
+		require.NoError(t, kr.Refresh(ctx))
 	}
+	after, err := probe.Tag(ctx, []byte("probe"), scope)
+	require.NoError(t, err)
+	require.NotEqual(t, before, after)
+}
+
+// store has a clock that Rotate sets forward, since a PropagationDelay that is worth
+// waiting for is too short for a slow machine.
+type store struct{ keyring.Store }
+
+var ahead atomic.Int64
+
+func (s store) Load(ctx context.Context, name string, targets []keyring.Target) (keyring.Loaded, error) {
+	l, err := s.Store.Load(ctx, name, targets)
+	l.Now = l.Now.Add(time.Duration(ahead.Load()))
+	return l, err
 }
 
 // Refused requires that PostgreSQL refused a row because of the named CHECK.

@@ -167,6 +167,17 @@ func (c *Cipher) appendShort(dst []byte, s *state, alphabet *Alphabet, text, twe
 	return dst, true
 }
 
+// outside returns the position of the first byte that is no character of one byte of
+// the alphabet, or -1.
+func (a *Alphabet) outside(text []byte) int {
+	for i, c := range text {
+		if a.ascii[c] < 0 {
+			return i
+		}
+	}
+	return -1
+}
+
 // number is num64 of ASCII characters.
 func (a *Alphabet) number(text []byte, radix uint64) (n uint64, ok bool) {
 	var outside int32

@@ -160,6 +160,43 @@ func (c *Cipher) batch(values [][]uint16, tweaks [][]byte, decrypt bool) error {
 	return nil
 }
 
+// EncryptASCIIBatch encrypts each of values in place, as AppendEncrypt does: values[i]
+// under tweaks[i]. It takes the time that EncryptBatch takes, and like it checks everything first and
+// changes nothing if it returns an error. The errors are the same, and one if
+// the alphabet has other characters than ASCII or not as many as the cipher's radix.
+func (c *Cipher) EncryptASCIIBatch(alphabet *Alphabet, values, tweaks [][]byte) error {
+	return c.batchASCII(alphabet, values, tweaks, false)
+}
+
+// DecryptASCIIBatch is to AppendDecrypt what EncryptASCIIBatch is to AppendEncrypt.
+func (c *Cipher) DecryptASCIIBatch(alphabet *Alphabet, values, tweaks [][]byte) error {
+	return c.batchASCII(alphabet, values, tweaks, true)
+}
+
+func (c *Cipher) batchASCII(alphabet *Alphabet, values, tweaks [][]byte, decrypt bool) error {
+	switch {
+	case len(values) != len(tweaks):
+		return fmt.Errorf("ff1: %d values with %d tweaks", len(values), len(tweaks))
+	case len(alphabet.others) > 0:
+		return errors.New("ff1: the alphabet has other characters than ASCII")
+	case alphabet.Len() != c.radix:
+		return fmt.Errorf("ff1: an alphabet of %d characters for radix %d", alphabet.Len(), c.radix)
+	}
+	for i, x := range values {
+		err := c.checkLen(len(x), tweaks[i])
+		if outside := alphabet.outside(x); err == nil && outside >= 0 {
+			err = &NumeralError{outside}
+		}
+		if err != nil {
+			return fmt.Errorf("ff1: value %d: %w", i, err)
+		}
+	}
+	s := c.states.Get().(*state)
+	s.batchASCII(alphabet, values, tweaks, decrypt)
+	c.put(s)
+	return nil
+}
+
 func (c *Cipher) append(dst, numerals []uint16, tweak []byte, decrypt bool) ([]uint16, error) {
 	if err := c.check(numerals, tweak); err != nil {
 		return nil, err

@@ -1,6 +1,7 @@
 package ff1_test
 
 import (
+	"bytes"
 	"encoding/binary"
 	"encoding/hex"
 	"fmt"
@@ -259,6 +260,50 @@ func TestBatch(t *testing.T) {
 	require.Error(t, c.EncryptBatch([][]uint16{good}, nil))
 }
 
+// TestASCIIBatch compares batches of text, of lengths that share lanes or do not, with
+// single encryptions.
+func TestASCIIBatch(t *testing.T) {
+	rnd := rand.New(rand.NewPCG(11, 12))
+	for _, characters := range []string{"01", digits, base36} {
+		c, a := newCipher(t, randomBytes(rnd, 32), len(characters)), newAlphabet(t, characters)
+		for size := range 40 {
+			var values, want, plain, tweaks [][]byte
+			n := c.MinLen()
+			for range size {
+				if rnd.IntN(8) == 0 {
+					n = c.MinLen() + rnd.IntN(60)
+				}
+				x := make([]byte, n)
+				for i := range x {
+					x[i] = characters[rnd.IntN(len(characters))]
+				}
+				tweak := randomBytes(rnd, rnd.IntN(40))
+				y, err := c.AppendEncrypt(nil, a, x, tweak)
+				require.NoError(t, err)
+				values, plain, want, tweaks = append(values, x), append(plain, bytes.Clone(x)), append(want, y), append(tweaks, tweak)
+			}
+			require.NoError(t, c.EncryptASCIIBatch(a, values, tweaks))
+			require.Equal(t, want, values)
+			require.NoError(t, c.DecryptASCIIBatch(a, values, tweaks))
+			require.Equal(t, plain, values)
+		}
+	}
+
+	c, a := newCipher(t, make([]byte, 32), 10), newAlphabet(t, digits)
+	for _, bad := range []string{"123", "123456x", "123456\xff", strings.Repeat("1", ff1.MaxLen+1), ""} {
+		values := [][]byte{[]byte("0123456"), []byte(bad)}
+		require.ErrorContains(t, c.EncryptASCIIBatch(a, values, make([][]byte, 2)), "value 1")
+		require.ErrorContains(t, c.DecryptASCIIBatch(a, values, make([][]byte, 2)), "value 1")
+		require.Equal(t, "0123456", string(values[0]), "nothing is changed")
+		require.Equal(t, bad, string(values[1]))
+	}
+	good := [][]byte{[]byte("0123456")}
+	require.ErrorContains(t, c.EncryptASCIIBatch(a, good, nil), "tweaks")
+	require.ErrorContains(t, c.EncryptASCIIBatch(newAlphabet(t, base36), good, make([][]byte, 1)), "36 characters")
+	require.ErrorContains(t, c.EncryptASCIIBatch(newAlphabet(t, "012345678é"), good, make([][]byte, 1)), "ASCII")
+	require.ErrorIs(t, c.EncryptASCIIBatch(a, good, [][]byte{make([]byte, ff1.MaxTweakLen+1)}), ff1.ErrTooLong)
+}
+
 func clone(values [][]uint16) [][]uint16 {
 	out := make([][]uint16, len(values))
 	for i, x := range values {
@@ -371,6 +416,7 @@ func TestAllocations(t *testing.T) {
 		dst, _ = c.AppendDecrypt(dst[:0], a, value[:n+28], tweak[:i%8])
 		numerals, _ = c.Encrypt(numerals[:0], numerals, tweak)
 		_ = c.EncryptBatch(batch, [][]byte{tweak, tweak})
+		_ = c.EncryptASCIIBatch(a, [][]byte{value[:n]}, [][]byte{tweak})
 		_, _ = c.EncryptInteger(uint64(i), 6+i%10, tweak)
 	}))
 	require.EqualValues(t, 1, testing.AllocsPerRun(1000, func() {

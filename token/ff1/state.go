@@ -34,7 +34,7 @@ type state struct {
 	tail     []byte          // the other blocks of Q
 	hi, lo   uint64          // of width64, the block to which a round adds its number and b
 	s        []byte          // R and the blocks after it, of which S is the beginning
-	lanes    [8]lane
+	lanes    [16]lane
 	numerals []uint16
 	text     []byte
 	big      bigState
@@ -180,14 +180,14 @@ func (s *state) setTweak(tweak []byte) {
 	copy(s.tail, rest)
 }
 
-// words64 returns the block that b, of less than 16 bytes, begins.
+// words64 returns the block that b, of less than 16 bytes, begins. It loads words that
+// overlap.
 func words64(b []byte) (hi, lo uint64) {
-	if len(b) >= 8 {
-		hi, b = binary.BigEndian.Uint64(b), b[8:]
-		for i, c := range b {
-			lo |= uint64(c) << (56 - 8*i)
-		}
-		return hi, lo
+	switch n := len(b); {
+	case n >= 8:
+		return binary.BigEndian.Uint64(b), binary.BigEndian.Uint64(b[n-8:]) << (8 * (blockSize - n))
+	case n >= 4:
+		return uint64(binary.BigEndian.Uint32(b))<<32 | uint64(binary.BigEndian.Uint32(b[n-4:]))<<(8*(8-n)), 0
 	}
 	for i, c := range b {
 		hi |= uint64(c) << (56 - 8*i)

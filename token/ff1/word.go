@@ -86,11 +86,21 @@ func (m *modulus64) number(fraction uint64) uint64 {
 
 // block returns what is to be added to a fraction for the first 8 or 12 bytes of out.
 func (m *modulus64) block(out []byte, short bool) uint64 {
-	y := binary.BigEndian.Uint64(out[:8])
 	if short {
-		high, _ := bits.Mul64(y, m.inverse.lo)
-		return y*m.inverse.hi + high
+		return m.block8(binary.BigEndian.Uint64(out[:8]))
 	}
+	return m.block12(out)
+}
+
+// block8 is block for the first 8 bytes, y.
+func (m *modulus64) block8(y uint64) uint64 {
+	high, _ := bits.Mul64(y, m.inverse.lo)
+	return y*m.inverse.hi + high
+}
+
+// block12 is block for 12 bytes.
+func (m *modulus64) block12(out []byte) uint64 {
+	y := binary.BigEndian.Uint64(out[:8])
 	rest := uint64(binary.BigEndian.Uint32(out[8:12]))
 	high1, low1 := bits.Mul64(y, m.high.lo)
 	high2, low2 := bits.Mul64(rest, m.inverse.lo)

@@ -11,20 +11,59 @@ var dateTypes = []string{"date", "timestamp", "timestamptz", "text", "varchar"}
 
 const isoDates = "ISO dates of the years 0001 to 9999, with or without a time"
 
+// day is the number of a day in the Gregorian calendar, from 1 March of the year 0 on.
+// Package time can do more and takes twice as long.
+type day int
+
+var firstDay, lastDay = dayOf(1, 1, 1), dayOf(9999, 12, 31)
+
+// dayOf takes months of 1 to 13. Years begin in March here, so that a leap day ends one;
+// then 153 days are five months, and the fractions add up to months of 31 and 30 days as
+// they are.
+func dayOf(year, month, d uint32) day {
+	if month < 3 {
+		month += 12
+		year--
+	}
+	return day(365*year + year/4 - year/100 + year/400 + (153*(month-3)+2)/5 + d - 1)
+}
+
+// date is the inverse, for days that are not negative. A day, times four and 3 more, divided by
+// the days of 400 years is the century, which leaves four times the day in it; and so on
+// with four years and with five months.
+func (n day) date() (year, month, d uint32) {
+	rest := uint32(4*n + 3)
+	century := rest / 146_097
+	rest = rest%146_097 | 3
+	year, rest = 100*century+rest/1461, rest%1461/4*5+2
+	month, d = rest/153+3, rest%153/5+1
+	if month > 12 {
+		month -= 12
+		year++
+	}
+	return year, month, d
+}
+
+func (n day) time() time.Time {
+	year, month, d := n.date()
+	return time.Date(int(year), time.Month(month), int(d), 0, 0, 0, 0, time.UTC)
+}
+
 // parseDate reads YYYY-MM-DD and, after a space or T, a time of day with an optional
 // zone, which it returns with what is before it as it is.
-func parseDate(v []byte) (day time.Time, rest []byte, ok bool) {
+func parseDate(v []byte) (n day, rest []byte, ok bool) {
 	if len(v) < len(time.DateOnly) || len(v) > len(time.DateOnly)+maxTime || v[4] != '-' || v[7] != '-' {
-		return day, nil, false
+		return 0, nil, false
 	}
 	year, ok1 := decimalDigits(v[:4])
 	month, ok2 := decimalDigits(v[5:7])
 	d, ok3 := decimalDigits(v[8:10])
-	day = time.Date(year, time.Month(month), d, 0, 0, 0, 0, time.UTC)
-	rest = v[10:]
-	_, actualMonth, actualDay := day.Date()
-	ok = ok1 && ok2 && ok3 && year > 0 && actualMonth == time.Month(month) && actualDay == d && validTime(rest)
-	return day, rest, ok
+	if !ok1 || !ok2 || !ok3 || year == 0 || month < 1 || month > 12 || d < 1 {
+		return 0, nil, false
+	}
+	y, m := uint32(year), uint32(month)
+	n, rest = dayOf(y, m, uint32(d)), v[10:]
+	return n, rest, n < dayOf(y, m+1, 1) && validTime(rest)
 }
 
 const maxTime = 32 // bytes of a time of day
@@ -82,17 +121,13 @@ func decimalDigits(v []byte) (n int, ok bool) {
 	return n, len(v) > 0
 }
 
-func appendDate(dst []byte, day time.Time) ([]byte, bool) {
-	y, m, d := day.Date()
-	if y < 1 || y > 9999 {
+func appendDate(dst []byte, n day) ([]byte, bool) {
+	if n < firstDay || n > lastDay {
 		return nil, false
 	}
-	n := len(dst)
-	dst = append(dst, time.DateOnly...)
-	putDigits(dst[n:n+4], y)
-	putDigits(dst[n+5:n+7], int(m))
-	putDigits(dst[n+8:], d)
-	return dst, true
+	digit := func(n uint32) byte { return '0' + byte(n%10) }
+	y, m, d := n.date()
+	return append(dst, digit(y/1000), digit(y/100), digit(y/10), digit(y), '-', digit(m/10), digit(m), '-', digit(d/10), digit(d)), true
 }
 
 // buildDate shifts all dates of a subject by one number of days.
@@ -103,23 +138,23 @@ func buildDate(b *builder) {
 	if weeks {
 		unit = 7
 	}
-	n := days / unit
-	if n == 0 {
+	units := days / unit
+	if units == 0 {
 		b.fail("days", "is less than a week", "")
 		return
 	}
-	f := b.prf(fmt.Sprintf("date/1/%d/%d", n, unit))
+	f := b.prf(fmt.Sprintf("date/1/%d/%d", units, unit))
 	subject := func(_ []byte, row *Row) []byte { return row.Subject }
 	b.draws(f, subject, func(dst, src []byte, s *prf.Stream) ([]byte, bool) {
-		day, rest, ok := parseDate(src)
+		n, rest, ok := parseDate(src)
 		if !ok {
 			return nil, false
 		}
-		shift := int64(s.Below(uint64(2*n))) - n // -n .. n-1
+		shift := int64(s.Below(uint64(2*units))) - units // -units .. units-1
 		if shift >= 0 {
 			shift++
 		}
-		if dst, ok = appendDate(dst, day.Add(time.Duration(shift*unit)*24*time.Hour)); !ok {
+		if dst, ok = appendDate(dst, n+day(shift*unit)); !ok {
 			return nil, false
 		}
 		return append(dst, rest...), true
@@ -127,8 +162,8 @@ func buildDate(b *builder) {
 	p := &b.rule.props
 	p.Deterministic, p.Subject = false, true
 	p.Domain, p.Types, p.SameLength, p.Alphabet = isoDates, dateTypes, true, "[0-9T Z:.+-]"
-	p.Hidden, p.Reversible = bitsOf(float64(2*n)), true
-	p.Visible = []string{fmt.Sprintf("the date to within %d days", n*unit), "the intervals between dates of one subject", "time of day and zone, which tells summer from winter where it changes: timestamptz is best masked in UTC"}
+	p.Hidden, p.Reversible = bitsOf(float64(2*units)), true
+	p.Visible = []string{fmt.Sprintf("the date to within %d days", units*unit), "the intervals between dates of one subject", "time of day and zone, which tells summer from winter where it changes: timestamptz is best masked in UTC"}
 	if weeks {
 		p.Visible = append(p.Visible, "the day of the week")
 	}
@@ -138,14 +173,15 @@ func buildDate(b *builder) {
 func buildDateRound(b *builder) {
 	to := b.choice("to", "year", "month")
 	b.rule.mask = func(dst, src []byte, _ *Row) ([]byte, bool) {
-		day, rest, ok := parseDate(src)
+		n, rest, ok := parseDate(src)
 		if !ok {
 			return nil, false
 		}
+		year, month, _ := n.date()
 		if to == "year" {
-			day = day.AddDate(0, 1-int(day.Month()), 0)
+			month = 1
 		}
-		dst, ok = appendDate(dst, day.AddDate(0, 0, 1-day.Day()))
+		dst, ok = appendDate(dst, dayOf(year, month, 1))
 		if ok && len(rest) > 0 {
 			dst = append(append(dst, rest[0]), "00:00:00"...)
 			dst = append(dst, zone(rest)...)

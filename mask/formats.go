@@ -3,6 +3,7 @@ package mask
 import (
 	"bytes"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/sealfield/sealfield/internal/fpe"
 	"github.com/sealfield/sealfield/internal/prf"
@@ -316,13 +317,16 @@ func (e *email) mask(dst, src []byte, _ *Row) ([]byte, bool) {
 // the place of the @.
 func (e *email) parse(room, src []byte) (v []byte, at int, ok bool) {
 	at = bytes.LastIndexByte(src, '@')
-	if at < 1 || len(src) > maxAddress || !validLocal(src[:at]) || !validHost(src[at+1:]) {
+	if at < 1 || len(src) > maxAddress || !validLocal(src[:at]) {
 		return nil, 0, false
 	}
-	v = room[:copy(room, src)]
-	lowerCase(v[at+1:])
+	v = room[:len(src)]
+	copy(v, src[:at+1])
+	if !lowerHost(v[at+1:], src[at+1:]) {
+		return nil, 0, false
+	}
 	if e.fold {
-		lowerCase(v)
+		lowerCase(v[:at])
 	}
 	return v, at, true
 }
@@ -389,20 +393,48 @@ func validLocal(v []byte) bool {
 	return len(v) > 0 && len(v) <= 64
 }
 
-// validHost wants labels of letters, digits, hyphens and UTF-8.
+const maxHost = 255
+
 func validHost(v []byte) bool {
+	return len(v) <= maxHost && lowerHost(make([]byte, len(v)), v)
+}
+
+// lowerHost copies a domain in small letters to dst, which is as long. It wants labels of
+// letters, digits, hyphens and UTF-8.
+func lowerHost(dst, src []byte) bool {
+	dst = dst[:len(src)]
 	label := 0
-	for _, c := range v {
-		switch {
-		case c == '.' && label == 0:
-			return false
-		case c == '.':
+	for i, c := range src {
+		c = hostBytes[c]
+		dst[i] = c
+		label++
+		switch c {
+		case '.':
+			if label == 1 {
+				return false
+			}
 			label = 0
-		case isDigit(c), 'a' <= c|0x20 && c|0x20 <= 'z', c == '-' && label > 0, c >= 0x80:
-			label++
-		default:
+		case '-':
+			if label == 1 {
+				return false
+			}
+		case 0:
 			return false
 		}
 	}
-	return label > 0 && len(v) <= 255
+	return label > 0 && len(src) <= maxHost
 }
+
+// hostBytes has the bytes of domains in small letters, and 0 for others. A table does not
+// make the processor guess whether a letter or a digit is next.
+var hostBytes = func() (table [256]byte) {
+	for i := range table {
+		switch c := byte(i); {
+		case c == '.', c == '-', isDigit(c), 'a' <= c && c <= 'z', c >= utf8.RuneSelf:
+			table[i] = c
+		case 'A' <= c && c <= 'Z':
+			table[i] = c - 'A' + 'a'
+		}
+	}
+	return table
+}()

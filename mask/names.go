@@ -2,7 +2,6 @@ package mask
 
 import (
 	"bytes"
-	"strings"
 	"unicode"
 	"unicode/utf8"
 
@@ -13,24 +12,23 @@ import (
 // person is what a value or a subject draws: indexes into the lists of a locale, in
 // this order, and the rest of the stream for a postcode.
 type person struct {
-	given, surname, street string
-	where                  *dict.Place
-	number                 uint32
-	draws                  *prf.Stream
+	locale               *dict.Locale
+	draws                *prf.Stream
+	given, surname       int
+	place, street, house int
 }
 
-// drawPerson draws a person, of whom only the names are set if no more is wanted.
-func drawPerson(s *prf.Stream, l *dict.Locale, names bool) (p person) {
-	p.draws = s
-	p.given = l.Given[pick(s, len(l.Given))]
-	p.surname = l.Surnames[pick(s, len(l.Surnames))]
+// draw draws a person, of whom only the names are set if no more is wanted.
+func (p *person) draw(names bool) {
+	l := p.locale
+	p.given = pick(p.draws, len(l.Given))
+	p.surname = pick(p.draws, len(l.Surnames))
 	if names {
-		return p
+		return
 	}
-	p.where = &l.Places[pick(s, len(l.Places))]
-	p.street = l.Streets[pick(s, len(l.Streets))]
-	p.number = uint32(1 + pick(s, maxHouse))
-	return p
+	p.place = pick(p.draws, len(l.Places))
+	p.street = pick(p.draws, len(l.Streets))
+	p.house = 1 + pick(p.draws, maxHouse)
 }
 
 const maxHouse = 199
@@ -38,36 +36,37 @@ const maxHouse = 199
 // pick draws a number below n, as 32 bits times n divided by 2^32.
 func pick(s *prf.Stream, n int) int { return int(uint64(s.Uint32()) * uint64(n) >> 32) }
 
-// append appends a template of a locale.
-func (p *person) append(dst []byte, l *dict.Locale, template string) []byte {
-	for {
-		i := strings.IndexByte(template, '{')
-		if i < 0 {
-			return append(dst, template...)
+// append appends a template of the locale.
+func (p *person) append(dst []byte, template string) []byte {
+	l := p.locale
+	for template != "" {
+		if template[0] != '{' {
+			dst, template = append(dst, template[0]), template[1:]
+			continue
 		}
-		dst = append(dst, template[:i]...)
-		switch template[i+1] {
+		switch template[1] {
 		case 'g':
-			dst = append(dst, p.given...)
+			dst = append(dst, l.Given[p.given]...)
 		case 'f':
-			dst = append(dst, p.surname...)
+			dst = append(dst, l.Surnames[p.surname]...)
 		case 's':
-			dst = append(dst, p.street...)
+			dst = append(dst, l.Streets[p.street]...)
 		case 'n':
-			dst = appendNumber(dst, p.number)
+			dst = appendNumber(dst, uint32(p.house))
 		case 't':
-			dst = p.append(dst, l, l.StreetTemplate)
+			dst = p.append(dst, l.StreetTemplate)
 		case 'c':
-			dst = append(dst, p.where.City...)
+			dst = append(dst, l.Places[p.place].City...)
 		case 'r':
-			dst = append(dst, p.where.Region...)
+			dst = append(dst, l.Places[p.place].Region...)
 		case 'y':
-			dst = append(dst, p.where.Country...)
+			dst = append(dst, l.Places[p.place].Country...)
 		case 'p':
 			dst = p.appendPostcode(dst)
 		}
-		template = template[i+3:]
+		template = template[3:]
 	}
+	return dst
 }
 
 func appendNumber(dst []byte, n uint32) []byte {
@@ -79,7 +78,7 @@ func appendNumber(dst []byte, n uint32) []byte {
 
 func (p *person) appendPostcode(dst []byte) []byte {
 	const letters = "ABDEFGHJLNPQRSTUWXYZ"
-	for _, c := range []byte(p.where.Postcode) {
+	for _, c := range []byte(p.locale.Places[p.place].Postcode) {
 		switch c {
 		case '#':
 			c = '0' + byte(int(p.draws.Uint16())*10>>16)
@@ -120,12 +119,13 @@ func buildPerson(template func(*dict.Locale) string, isName bool) func(*builder)
 					l = dict.Get(name)
 				}
 			}
-			p := drawPerson(s, l, isName)
+			p := person{locale: l, draws: s}
+			p.draw(isName)
 			n, t := len(dst), template(l)
 			if isName && len(t) > 3 && bytes.Contains(src, []byte(", ")) {
 				t = commaName
 			}
-			dst = p.append(dst, l, t)
+			dst = p.append(dst, t)
 			if isCapitals(src) {
 				dst = toUpper(dst, n)
 			}

@@ -89,7 +89,7 @@ func (p pan) maskBatch(b *batch) {
 		v := &b.items[i]
 		b.values[i], checks[i], v.ok = p.parse(b.rooms[i][:0:maxPAN], v.src)
 		if v.ok {
-			tweak := p.tweak(b.ff1.rooms[i][:0], b.values[i])
+			tweak := p.tweak(b.rooms[i][maxPAN:maxPAN], b.values[i])
 			b.ff1.add(b.values[i][p.first:checks[i]], tweak)
 		}
 	}
@@ -111,7 +111,15 @@ func separatedDigits(dst, src []byte) ([]byte, bool) {
 	if len(src) > maxSeparated {
 		return nil, false
 	}
-	for _, c := range src {
+	n := 0
+	for n < len(src) && isDigit(src[n]) {
+		n++
+	}
+	if n > cap(dst)-len(dst) {
+		return nil, false
+	}
+	dst = append(dst, src[:n]...)
+	for _, c := range src[n:] {
 		switch {
 		case !isDigit(c):
 			if strings.IndexByte(phoneSpaces, c) < 0 {
@@ -144,16 +152,16 @@ func appendSeparated(dst, src, digits []byte) []byte {
 }
 
 // doubled is what a digit counts that is doubled (ISO/IEC 7812-1).
-var doubled = [10]byte{0, 2, 4, 6, 8, 1, 3, 5, 7, 9}
+var doubled = [256]byte{'1': 2, '2': 4, '3': 6, '4': 8, '5': 1, '6': 3, '7': 5, '8': 7, '9': 9}
 
 // luhnSum returns the sum modulo 10 of all digits; of a whole card number it is 0.
-func luhnSum(digits []byte) int {
-	sum := 0
-	for i := len(digits) - 1; i >= 0; i -= 2 {
-		sum += int(digits[i] - '0')
+func luhnSum(digits []byte) uint {
+	sum := uint(0)
+	for i := len(digits) - 1; i > 0; i -= 2 {
+		sum += uint(digits[i]-'0') + uint(doubled[digits[i-1]])
 	}
-	for i := len(digits) - 2; i >= 0; i -= 2 {
-		sum += int(doubled[digits[i]-'0'])
+	if len(digits)%2 == 1 {
+		sum += uint(digits[0] - '0')
 	}
 	return sum % 10
 }

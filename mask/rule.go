@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"math"
 	"sync/atomic"
-	"time"
 	"unicode"
 	"unicode/utf8"
 )
@@ -121,8 +120,8 @@ func (r *Row) Own(value, masked []byte) {
 		masked = []byte(full)
 	}
 	r.add(value, masked)
-	if day, _, ok := parseDate(value); ok {
-		r.addDates(day, masked)
+	if n, _, ok := parseDate(value); ok {
+		r.addDates(n, masked)
 	}
 	words, others := wordsOf(value), wordsOf(masked)
 	most := maxWords
@@ -142,14 +141,14 @@ func (r *Row) Own(value, masked []byte) {
 }
 
 // addDates adds the spellings of a date in numbers.
-func (r *Row) addDates(day time.Time, masked []byte) {
+func (r *Row) addDates(n day, masked []byte) {
 	other, _, ok := parseDate(masked)
 	for _, layout := range []string{"2006-01-02", "02.01.2006", "01/02/2006", "2.1.2006", "1/2/2006"} {
 		to := []byte(full)
 		if ok {
-			to = other.AppendFormat(nil, layout)
+			to = other.time().AppendFormat(nil, layout)
 		}
-		r.add(day.AppendFormat(nil, layout), to)
+		r.add(n.time().AppendFormat(nil, layout), to)
 	}
 }
 

@@ -107,10 +107,14 @@ const (
 )
 
 // appendDigits appends n digits of an alphabet of at most 32 characters, whose
-// length is a power of two.
+// length is a power of two: of 16 bits for each, the last ones.
 func appendDigits(dst []byte, s *prf.Stream, alphabet string, n int) []byte {
-	for range n {
-		dst = append(dst, alphabet[int(s.Uint16())&(len(alphabet)-1)])
+	for n > 0 {
+		drawn := s.Next(2 * n)
+		for i := 1; i < len(drawn); i += 2 {
+			dst = append(dst, alphabet[int(drawn[i])&(len(alphabet)-1)])
+		}
+		n -= len(drawn) / 2
 	}
 	return dst
 }

@@ -21,7 +21,7 @@ import (
 const KeySize = 64
 
 // BatchSize is the most values that StartBatch takes.
-const BatchSize = 8
+const BatchSize = 16
 
 // PRF is a keyed function. It is safe for concurrent use. Printing it shows no
 // key.
@@ -43,24 +43,27 @@ func New(key []byte) (*PRF, error) {
 	if err != nil {
 		return nil, err
 	}
+	k := &keys{mac: mac, ctr: ctr}
+	mac.Encrypt(k.k1[:], k.k1[:])
+	double(&k.k1)
+	k.k2 = k.k1
+	double(&k.k2)
 	p := &PRF{}
-	newStream := func() *Stream {
-		s := &Stream{mac: mac, ctr: ctr, owner: p}
-		mac.Encrypt(s.k1[:], s.k1[:])
-		double(&s.k1)
-		s.k2 = s.k1
-		double(&s.k2)
-		return s
-	}
-	p.pool.New = func() any { return newStream() }
+	p.pool.New = func() any { return &Stream{keys: k, owner: p} }
 	p.batches.New = func() any {
-		b := &Batch{owner: p}
+		b := &Batch{keys: k, owner: p}
 		for i := range b.streams {
-			b.streams[i] = *newStream()
+			b.streams[i].keys = k
 		}
 		return b
 	}
 	return p, nil
+}
+
+// keys has the two keys, and the subkeys of CMAC.
+type keys struct {
+	mac, ctr cipher.Block
+	k1, k2   [aes.BlockSize]byte
 }
 
 // double multiplies by x in GF(2^128) as CMAC has it.
@@ -73,24 +76,24 @@ func double(k *[aes.BlockSize]byte) {
 
 // Stream is what one value draws. It is of one goroutine, and ended by End.
 type Stream struct {
-	x      [aes.BlockSize]byte // the tag, then the counter
-	block  [2 * aes.BlockSize]byte
-	at     int // in block
-	end    int // of what is drawn in block
-	k1, k2 [aes.BlockSize]byte
-	mac    cipher.Block
-	ctr    cipher.Block
-	owner  *PRF
+	x     [aes.BlockSize]byte // the tag, then the counter
+	block [2 * aes.BlockSize]byte
+	at    int // in block
+	end   int // of what is drawn in block
+	keys  *keys
+	owner *PRF
 }
 
 // Start begins the stream of a value.
 func (p *PRF) Start(value []byte) *Stream {
 	s := p.pool.Get().(*Stream)
 	s.begin()
-	for whole := false; !whole; {
-		value, whole = s.absorb(value)
-		s.mac.Encrypt(s.x[:], s.x[:])
+	for len(value) > aes.BlockSize {
+		value = s.absorb(value)
+		s.keys.mac.Encrypt(s.x[:], s.x[:])
 	}
+	s.absorbLast(value)
+	s.keys.mac.Encrypt(s.x[:], s.x[:])
 	return s
 }
 
@@ -110,25 +113,26 @@ func (s *Stream) begin() {
 	s.at, s.end = 0, 0
 }
 
-// absorb takes the next block of a value into x, which CMAC encrypts then, and returns the
-// rest. It reports whether that was the last one.
-func (s *Stream) absorb(value []byte) (rest []byte, whole bool) {
-	if len(value) > aes.BlockSize {
-		s.xor(binary.LittleEndian.Uint64(value), binary.LittleEndian.Uint64(value[8:]))
-		return value[aes.BlockSize:], false
-	}
+// absorb takes a block of a value, which is not the last one, into x, which CMAC encrypts
+// then, and returns the rest.
+func (s *Stream) absorb(value []byte) []byte {
+	s.xor(binary.LittleEndian.Uint64(value), binary.LittleEndian.Uint64(value[8:]))
+	return value[aes.BlockSize:]
+}
+
+// absorbLast takes in the last block, which may be short or empty.
+func (s *Stream) absorbLast(value []byte) {
 	lo, hi := words(value)
-	last := &s.k1
+	last := &s.keys.k1
 	switch n := len(value); {
 	case n < 8:
 		lo |= 0x80 << (8 * n)
-		last = &s.k2
+		last = &s.keys.k2
 	case n < aes.BlockSize:
 		hi |= 0x80 << (8 * (n - 8))
-		last = &s.k2
+		last = &s.keys.k2
 	}
 	s.xor(lo^binary.LittleEndian.Uint64(last[:8]), hi^binary.LittleEndian.Uint64(last[8:]))
-	return nil, true
 }
 
 func (s *Stream) xor(lo, hi uint64) {
@@ -151,11 +155,16 @@ func words(v []byte) (lo, hi uint64) {
 	return lo, 0
 }
 
-// fill draws into block from n on. The counter is the last 8 bytes of the tag, big endian.
+// fill draws into block from n on.
 func (s *Stream) fill(n int) {
-	s.ctr.Encrypt(s.block[n:n+aes.BlockSize], s.x[:])
+	s.keys.ctr.Encrypt(s.block[n:n+aes.BlockSize], s.x[:])
+	s.count(n + aes.BlockSize)
+}
+
+// count goes on to the next counter, which is the last 8 bytes of the tag, big endian.
+func (s *Stream) count(end int) {
 	binary.BigEndian.PutUint64(s.x[8:], binary.BigEndian.Uint64(s.x[8:])+1)
-	s.end = n + aes.BlockSize
+	s.end = end
 }
 
 // Batch is the streams of several values, which are begun together: each block of one
@@ -163,9 +172,8 @@ func (s *Stream) fill(n int) {
 // is of one goroutine, and ended by End, which ends its streams.
 type Batch struct {
 	streams [BatchSize]Stream
-	rest    [BatchSize][]byte // of the values, while CMAC goes through them
-	whole   [BatchSize]bool   // it has
 	n       int
+	keys    *keys
 	owner   *PRF
 }
 
@@ -173,38 +181,53 @@ type Batch struct {
 // them draw. The first 16 bytes of each are drawn at once, or 32 if long.
 func (p *PRF) StartBatch(values [][]byte, long bool) *Batch {
 	b := p.batches.Get().(*Batch)
-	b.n = copy(b.rest[:len(values)], values)
+	b.n = len(values)
 	streams := b.streams[:b.n]
 	for i := range streams {
 		streams[i].begin()
 	}
-	b.whole = [BatchSize]bool{}
-	for b.step(streams) {
+	for block := 0; b.step(values, block); block++ {
 	}
-	for i := range streams {
-		streams[i].fill(0)
-	}
+	b.fill(0)
 	if long {
-		for i := range streams {
-			streams[i].fill(aes.BlockSize)
-		}
+		b.fill(aes.BlockSize)
 	}
 	return b
 }
 
-// step does a block of each value. It reports false if all were done before.
-func (b *Batch) step(streams []Stream) (more bool) {
-	var busy [BatchSize]bool
-	for i := range streams {
-		if busy[i] = !b.whole[i]; busy[i] {
-			b.rest[i], b.whole[i] = streams[i].absorb(b.rest[i])
-			more = true
-		}
+// fill is that of the streams.
+func (b *Batch) fill(n int) {
+	ctr := b.keys.ctr
+	for i := range b.streams[:b.n] {
+		s := &b.streams[i]
+		ctr.Encrypt(s.block[n:n+aes.BlockSize], s.x[:])
 	}
-	for i := range streams {
-		if busy[i] {
-			streams[i].mac.Encrypt(streams[i].x[:], streams[i].x[:])
+	for i := range b.streams[:b.n] {
+		b.streams[i].count(n + aes.BlockSize)
+	}
+}
+
+// step does a block of each value. It reports whether there are more.
+func (b *Batch) step(values [][]byte, block int) (more bool) {
+	var busy [BatchSize]*Stream
+	n, from := 0, block*aes.BlockSize
+	for i, v := range values {
+		s := &b.streams[i]
+		switch rest := len(v) - from; {
+		case rest > aes.BlockSize:
+			s.absorb(v[from:])
+			more = true
+		case rest > 0 || block == 0:
+			s.absorbLast(v[from:])
+		default:
+			continue
 		}
+		busy[n] = s
+		n++
+	}
+	mac := b.keys.mac
+	for _, s := range busy[:n] {
+		mac.Encrypt(s.x[:], s.x[:])
 	}
 	return more
 }
@@ -220,25 +243,37 @@ func (b *Batch) End() {
 	b.owner.batches.Put(b)
 }
 
-// Uint16 draws 16 bits.
-func (s *Stream) Uint16() uint16 {
+// Next draws an even number of bytes, at least 2 and at most n, in a slice that is good
+// until the next draw.
+func (s *Stream) Next(n int) []byte {
 	if s.at == s.end {
 		s.at = 0
 		s.fill(0)
 	}
-	v := binary.BigEndian.Uint16(s.block[s.at:])
-	s.at += 2
+	v := s.block[s.at:min(s.at+n, s.end)]
+	s.at += len(v)
 	return v
 }
 
+// Uint16 draws 16 bits.
+func (s *Stream) Uint16() uint16 { return binary.BigEndian.Uint16(s.Next(2)) }
+
 // Uint32 draws 32 bits.
 func (s *Stream) Uint32() uint32 {
+	if s.end-s.at >= 4 {
+		s.at += 4
+		return binary.BigEndian.Uint32(s.block[s.at-4:])
+	}
 	hi := uint32(s.Uint16())
 	return hi<<16 | uint32(s.Uint16())
 }
 
 // Uint64 draws 64 bits.
 func (s *Stream) Uint64() uint64 {
+	if s.end-s.at >= 8 {
+		s.at += 8
+		return binary.BigEndian.Uint64(s.block[s.at-8:])
+	}
 	hi := uint64(s.Uint32())
 	return hi<<32 | uint64(s.Uint32())
 }

@@ -3,9 +3,13 @@ package pgxmask
 import (
 	"bytes"
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
+	"math/bits"
+
+	"github.com/jackc/pgx/v5/pgtype"
 )
 
 // In COPY's text format a row is a line, its values are separated by tabs, \N is NULL,
@@ -61,6 +65,9 @@ func appendText(dst, value []byte) []byte {
 	if value == nil {
 		return append(dst, null...)
 	}
+	if isPlain(value) {
+		return append(dst, value...)
+	}
 	start := 0
 	for i, b := range value {
 		if letter := escapes[b]; letter != 0 {
@@ -71,27 +78,80 @@ func appendText(dst, value []byte) []byte {
 	return append(dst, value[start:]...)
 }
 
-// splitText splits a line, without its end, into the fields of a row.
-func splitText(fields [][]byte, line []byte) error {
+// isPlain reports whether no byte of value is escaped: none is a backslash or less than a
+// space. It looks at words, the last of which overlaps the one before.
+func isPlain(value []byte) bool {
+	n := len(value)
+	if n < 8 {
+		for _, b := range value {
+			if b == '\\' || b < ' ' {
+				return false
+			}
+		}
+		return true
+	}
+	wrong := uint64(0)
+	for i := 0; i < n; i += 8 {
+		w := binary.LittleEndian.Uint64(value[min(i, n-8):])
+		wrong |= less(w, ' ') | less(w^'\\'*eachByte, 1)
+	}
+	return wrong == 0
+}
+
+// The bytes of a word.
+const (
+	eachByte = 0x0101010101010101
+	highBits = 0x80 * eachByte
+)
+
+// less tells whether a byte of the word is less than n, which is at most 128: not 0, if so.
+// Subtracting n sets the high bit, which it had not, of the first such byte, as none
+// before borrows from it. It may set it in those after.
+func less(w uint64, n uint64) uint64 { return (w - n*eachByte) &^ w & highBits }
+
+// zeros returns the high bits of the bytes that are zero: the others have one themselves, or
+// in their sum with 127, which is not carried on.
+func zeros(w uint64) uint64 { return ^((w&^highBits + ^uint64(highBits)) | w) & highBits }
+
+// splitText splits a line, without its end, into the fields of a row, and tells whether
+// there is a backslash.
+func splitText(fields [][]byte, line []byte) (escaped bool, _ error) {
 	last := len(fields) - 1
 	if last < 0 { // a table without columns
 		if len(line) > 0 {
-			return errColumns
+			return false, errColumns
 		}
-		return nil
+		return false, nil
 	}
-	for i := range last {
-		n := bytes.IndexByte(line, separator)
-		if n < 0 {
-			return errColumns
+	start, i, backslashes := 0, 0, uint64(0)
+	for at := 0; at < len(line); at += 8 {
+		w := wordAt(line, at)
+		backslashes |= less(w^'\\'*eachByte, 1)
+		for tabs := zeros(w ^ separator*eachByte); tabs != 0; tabs &= tabs - 1 {
+			if i == last {
+				return false, errColumns
+			}
+			end := at + bits.TrailingZeros64(tabs)/8
+			fields[i] = line[start:end:end]
+			start = end + 1
+			i++
 		}
-		fields[i], line = line[:n], line[n+1:]
 	}
-	if bytes.IndexByte(line, separator) >= 0 {
-		return errColumns
+	if i < last {
+		return false, errColumns
 	}
-	fields[last] = line
-	return nil
+	fields[last] = line[start:len(line):len(line)]
+	return backslashes != 0, nil
+}
+
+// wordAt returns eight bytes, with zeros after the end of v.
+func wordAt(v []byte, at int) uint64 {
+	if len(v)-at >= 8 {
+		return binary.LittleEndian.Uint64(v[at:])
+	}
+	var w [8]byte
+	copy(w[:], v[at:])
+	return binary.LittleEndian.Uint64(w[:])
 }
 
 // maskedRow is a row on its way. Its slices are good until the next batch.
@@ -117,6 +177,8 @@ type stream struct {
 	w      io.Writer
 	seen   observer // or nil
 
+	needed []int  // columns that are decoded
+	padded bool   // some are of char(n)
 	lines  []byte // of the batch, and part of the next
 	ends   []int  // of lines
 	batch  []maskedRow
@@ -135,12 +197,16 @@ type observer interface {
 	close()
 }
 
-// flushAt is how many bytes of output are gathered before they are written.
-const flushAt = 64 << 10
+// pieceSize is how many bytes are written at a time: file systems take whole pages in less
+// time than parts of them.
+const pieceSize = 256 << 10
 
 // batchRows is how many rows are gathered before they are masked, or fewer that have
-// flushAt bytes. Sealed rows are opened in memory that is good for one.
-const batchRows = 16
+// batchBytes. Sealed rows are opened in memory that is good for one.
+const (
+	batchRows  = 32
+	batchBytes = 64 << 10
+)
 
 func newStream(ctx context.Context, t *table, encode encoder, w io.Writer) (*stream, error) {
 	masks, err := t.masker(t.masks)
@@ -155,7 +221,13 @@ func newStream(ctx context.Context, t *table, encode encoder, w io.Writer) (*str
 	if seal != nil {
 		n = 1
 	}
-	s := &stream{ctx: ctx, table: t, masks: masks, seal: seal, encode: encode, w: w, batch: make([]maskedRow, n), report: func(int64, int64) {}}
+	s := &stream{ctx: ctx, table: t, masks: masks, seal: seal, encode: encode, w: w, batch: make([]maskedRow, n), out: make([]byte, 0, pieceSize+batchBytes), report: func(int64, int64) {}}
+	for i := range t.columns {
+		if c := &t.columns[i]; c.rule != nil || c.name == t.subject || seal != nil {
+			s.needed = append(s.needed, i)
+			s.padded = s.padded || c.oid == pgtype.BPCharOID
+		}
+	}
 	for i := range s.batch {
 		row := &s.batch[i]
 		row.fields, row.values = make([][]byte, len(t.columns)), make([][]byte, len(t.columns))
@@ -184,7 +256,7 @@ func (s *stream) Write(p []byte) (int, error) {
 		s.ends = append(s.ends, len(s.lines)+end)
 		s.lines = append(s.lines, p[:end+1]...)
 		p = p[end+1:]
-		if len(s.ends) == len(s.batch) || len(s.lines) >= flushAt {
+		if len(s.ends) == len(s.batch) || len(s.lines) >= batchBytes {
 			if err := s.pass(); err != nil {
 				return 0, err
 			}
@@ -225,12 +297,15 @@ func (s *stream) pass() error {
 
 // read splits a line, and decodes and opens what is needed of it.
 func (s *stream) read(row *maskedRow, line []byte) error {
-	if err := splitText(row.fields, line); err != nil {
+	escaped, err := splitText(row.fields, line)
+	if err != nil {
 		return err
 	}
-	for i := range s.table.columns {
-		if c := &s.table.columns[i]; c.rule != nil || c.name == s.table.subject || s.seal != nil {
+	for _, i := range s.needed {
+		if escaped {
 			row.values[i], s.room = decodeText(s.room, row.fields[i])
+		} else { // and so not NULL
+			row.values[i] = row.fields[i]
 		}
 	}
 	if s.seal != nil {
@@ -242,8 +317,10 @@ func (s *stream) read(row *maskedRow, line []byte) error {
 // mask returns the rows before the one that the error is about.
 func (s *stream) mask(rows [][][]byte) (masked [][][]byte, err error) {
 	if s.seal == nil {
-		for _, row := range rows {
-			s.table.unpad(row)
+		if s.padded {
+			for _, row := range rows {
+				s.table.unpad(row)
+			}
 		}
 		return s.masks.rows.MaskAll(rows)
 	}
@@ -274,8 +351,8 @@ func (s *stream) write(row *maskedRow) error {
 	}
 	s.out = s.encode(s.out, s.table, row)
 	s.rows++
-	if len(s.out) >= flushAt {
-		return s.flush()
+	if whole := len(s.out) / pieceSize * pieceSize; whole > 0 {
+		return s.flush(whole)
 	}
 	return nil
 }
@@ -285,12 +362,12 @@ func (s *stream) failed(err error) error {
 	return fmt.Errorf("pgxmask: table %s, row %d of the chunk: %w", s.table, s.rows+1, err)
 }
 
-// flush writes what is gathered.
-func (s *stream) flush() error {
-	n, err := s.w.Write(s.out)
-	s.bytes += int64(n)
+// flush writes the first n bytes of what is gathered.
+func (s *stream) flush(n int) error {
+	written, err := s.w.Write(s.out[:n])
+	s.bytes += int64(written)
 	s.report(s.rows, s.bytes)
-	s.out = s.out[:0]
+	s.out = append(s.out[:0], s.out[n:]...)
 	return err
 }
 
@@ -302,7 +379,7 @@ func (s *stream) close() error {
 	if len(s.lines) > 0 {
 		return s.failed(io.ErrUnexpectedEOF)
 	}
-	return s.flush()
+	return s.flush(len(s.out))
 }
 
 func (t *table) String() string { return t.title() }

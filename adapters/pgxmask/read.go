@@ -55,7 +55,7 @@ func (r *textReader) Write(p []byte) (int, error) {
 		if r.fields == nil {
 			r.fields = make([][]byte, len(r.table.columns))
 		}
-		if err := splitText(r.fields, line); err != nil {
+		if _, err := splitText(r.fields, line); err != nil {
 			return 0, err
 		}
 		r.room = r.room[:0]

@@ -41,10 +41,9 @@ const readBuffer = 128 << 10
 // connect opens a session that is not shared with anybody.
 func dial(ctx context.Context, config *pgx.ConnConfig) (*pgx.Conn, error) {
 	config = config.Copy()
-	if config.BuildFrontend == nil {
-		config.BuildFrontend = func(r io.Reader, w io.Writer) *pgproto3.Frontend {
-			return pgproto3.NewFrontend(bufio.NewReaderSize(r, readBuffer), w)
-		}
+	build := config.BuildFrontend
+	config.BuildFrontend = func(r io.Reader, w io.Writer) *pgproto3.Frontend {
+		return build(bufio.NewReaderSize(r, readBuffer), w)
 	}
 	conn, err := pgx.ConnectConfig(ctx, config)
 	if err != nil {

@@ -44,9 +44,11 @@ large: $(WITHPG) ## what the race detector makes smaller, at full size: plans ov
 	@$(WITHPG) -- go test -count=1 -run '^(TestPlans|TestVaultPlans|TestDistinct)' ./adapters/pgxfield ./adapters/pgxstore ./mask
 	@$(WITHPG) -- go test -count=1 -v -run '^TestMemory$$' ./adapters/pgxmask
 
-demo: $(WITHPG) ## run examples/quickstart, in DATABASE_URL or a throw-away PostgreSQL
+demo: $(WITHPG) ## run examples/quickstart, in DATABASE_URL or a throw-away PostgreSQL; without one examples/sqlite
 	@go build -o bin/quickstart ./examples/quickstart
-	@$(WITHPG) -env DATABASE_URL -- bin/quickstart
+	@$(WITHPG) -env DATABASE_URL -- bin/quickstart || { test $$? = 3 || exit 1; \
+		echo; echo "Without PostgreSQL, the demo of what is in this library for SQLite, which is embedded:"; \
+		cd examples/sqlite && go run .; }
 
 bench: $(WITHPG) ## compare the hot paths with their floors; pgxfield with BENCHROWS rows (200000)
 	@go run ./internal/bench

@@ -7,7 +7,8 @@
 // cluster on 127.0.0.1, runs the command with the cluster's connection string in
 // the variable NAME (SEALFIELD_PG_DSN by default) and SEALFIELD_REQUIRE_PG=1,
 // stops the cluster, and exits as the command did. If NAME is set already,
-// the command gets that server, and none is started.
+// the command gets that server, and none is started. Where there is no PostgreSQL and
+// it can not install one, it says why and exits with 3.
 //
 // With -pgbouncer it finds or installs pgbouncer too. Where it may not, it says so,
 // and the tests that need it are skipped.
@@ -72,6 +73,9 @@ func run(env string, bouncer, newer bool, command []string) (int, error) {
 	}
 	if dsn == "" {
 		s, err := start(signals)
+		if errors.Is(err, errNoServer) {
+			return noServer, err
+		}
 		if err != nil {
 			return 1, err
 		}
@@ -86,11 +90,16 @@ func run(env string, bouncer, newer bool, command []string) (int, error) {
 	return wait(cmd, signals)
 }
 
+// noServer is the exit code without a PostgreSQL.
+const noServer = 3
+
+var errNoServer = errors.New("there is no PostgreSQL, and none was installed")
+
 // start returns a running cluster. A signal breaks it off.
 func start(signals <-chan os.Signal) (*pgtest.Server, error) {
 	if _, err := pgtest.Binaries(); errors.Is(err, pgtest.ErrNoBinaries) {
 		if err := install(); err != nil {
-			return nil, err
+			return nil, fmt.Errorf("%w: %w", errNoServer, err)
 		}
 	}
 	ctx, cancel := context.WithCancelCause(context.Background())

@@ -352,17 +352,6 @@ func TestConcurrent(t *testing.T) {
 	}
 }
 
-// leastAllocs measures a few times: what allocates always does so, and a busy machine's
-// other goroutines only sometimes.
-func leastAllocs(f func()) (n float64) {
-	for range 5 {
-		if n = testing.AllocsPerRun(200, f); n == 0 {
-			break
-		}
-	}
-	return n
-}
-
 func TestAllocations(t *testing.T) {
 	if raceEnabled {
 		t.Skip("the race detector makes sync.Pool drop what it is given")
@@ -379,7 +368,7 @@ func TestAllocations(t *testing.T) {
 				continue
 			}
 			src := []byte(value)
-			require.Zero(t, leastAllocs(func() { _, _ = r.Append(dst, src, &row) }), "%s of %q", text, value)
+			require.Zero(t, testing.AllocsPerRun(200, func() { _, _ = r.Append(dst, src, &row) }), "%s of %q", text, value)
 		}
 	}
 }

@@ -50,9 +50,10 @@ demo: $(WITHPG) ## run examples/quickstart, in DATABASE_URL or a throw-away Post
 		echo; echo "Without PostgreSQL, the demo of what is in this library for SQLite, which is embedded:"; \
 		cd examples/sqlite && go run .; }
 
-bench: $(WITHPG) ## compare the hot paths with their floors; pgxfield with BENCHROWS rows (200000)
+bench: $(WITHPG) ## compare the hot paths with their floors; pgxfield and sqlfield with BENCHROWS rows (200000)
 	@go run ./internal/bench
 	@SEALFIELD_BENCH_ROWS=$(BENCHROWS) $(WITHPG) -- go test -run '^$$' -bench 'Table|Lookup' -benchtime 1x -timeout 30m ./adapters/pgxfield
+	@SEALFIELD_BENCH_ROWS=$(BENCHROWS) $(WITHPG) -- go test -run '^$$' -bench SQL -benchtime 1x -timeout 30m ./adapters/sqlfield
 	@$(WITHPG) -- go test -run '^$$' -bench Vault -benchtime 1x -timeout 30m ./adapters/pgxstore
 	@SEALFIELD_BENCH_ROWS=500000 $(WITHPG) -- go test -run '^$$' -bench Run -benchtime 1x -timeout 30m ./adapters/pgxmask
 
@@ -65,12 +66,13 @@ fuzz: $(WITHPG) ## run each fuzz target for FUZZTIME (20s)
 		done; \
 	done; done'
 
-lint: check-work ## gofmt, go vet and staticcheck in every module; go.work is complete
+lint: check-work ## gofmt, go vet and staticcheck in every module, sealvet in the root; go.work is complete
 	@unformatted=$$(gofmt -l .); if [ -n "$$unformatted" ]; then echo "gofmt -w is needed for:" $$unformatted >&2; exit 1; fi
 	@for dir in $(MODULES); do \
 		echo "== go vet, staticcheck in $$dir"; \
 		(cd "$$dir" && go vet ./... && go run $(STATICCHECK) ./...) || exit 1; \
 	done
+	@echo "== sealvet in the root"; go build -o bin/sealvet ./adapters/sealvet/cmd/sealvet && go vet -vettool=$(CURDIR)/bin/sealvet ./...
 	@echo "== go vet of tests on real accounts, which nobody runs here"; go vet -tags awskms_live ./keyring/awskms
 
 tidy: ## go mod tidy in every module, go work sync

@@ -105,7 +105,9 @@ func (f *ff1Batch) encrypt(c *ff1.Cipher) bool {
 // are hardly better. The results are those of Mask, in slices that are good until the next
 // call of either. It needs memory for the results of all rows. After an error it returns the rows before the one
 // with the error.
-func (r *Rows) MaskAll(rows [][][]byte) ([][][]byte, error) {
+func (r *Rows) MaskAll(rows [][][]byte) ([][][]byte, error) { return r.get().maskAll(rows) }
+
+func (r *rows) maskAll(rows [][][]byte) ([][][]byte, error) {
 	for len(r.all) < len(rows) {
 		n := len(r.rules)
 		r.all = append(r.all, make([][]byte, n))
@@ -123,7 +125,7 @@ func (r *Rows) MaskAll(rows [][][]byte) ([][][]byte, error) {
 // maskBatch masks column by column. It returns how many rows are good: those before the
 // first row with an error, which is that of the row's first such column as Mask goes
 // through them.
-func (r *Rows) maskBatch(rows, out, rooms [][][]byte) (n int, first error) {
+func (r *rows) maskBatch(rows, out, rooms [][][]byte) (n int, first error) {
 	if r.batch == nil {
 		r.batch = new(batch)
 	}
@@ -165,7 +167,7 @@ func (r *Rows) maskBatch(rows, out, rooms [][][]byte) (n int, first error) {
 }
 
 // maskColumn returns the number of the first row with an error.
-func (r *Rows) maskColumn(i int, rows, out, rooms [][][]byte) (int, error) {
+func (r *rows) maskColumn(i int, rows, out, rooms [][][]byte) (int, error) {
 	rule, b := r.rules[i], r.batch
 	var together [batchSize]bool
 	for j, row := range rows {

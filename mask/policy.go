@@ -281,7 +281,9 @@ func (t *Table) Check(columns []string) error {
 }
 
 // Rows masks rows of a table. It is of one goroutine.
-type Rows struct {
+type Rows struct{ get func() *rows } // behind a func, where no printer finds the values
+
+type rows struct {
 	rules   []*Rule
 	subject int // or -1
 	late    []int
@@ -305,7 +307,7 @@ func (t *Table) Rows(columns []string) (*Rows, error) {
 	if err := t.Check(columns); err != nil {
 		return nil, err
 	}
-	r := &Rows{subject: slices.Index(columns, t.spec.subject), out: make([][]byte, len(columns)), room: make([][]byte, len(columns))}
+	r := &rows{subject: slices.Index(columns, t.spec.subject), out: make([][]byte, len(columns)), room: make([][]byte, len(columns))}
 	for i, c := range columns {
 		rule := t.rules[c]
 		r.rules = append(r.rules, rule)
@@ -314,12 +316,14 @@ func (t *Table) Rows(columns []string) (*Rows, error) {
 			r.own = true
 		}
 	}
-	return r, nil
+	return &Rows{func() *rows { return r }}, nil
 }
 
 // Mask returns the masked row, in a slice that is good until the next call. A nil value
 // is NULL. The values of columns that are kept are those of the row itself.
-func (r *Rows) Mask(row [][]byte) ([][]byte, error) {
+func (r *Rows) Mask(row [][]byte) ([][]byte, error) { return r.get().mask(row) }
+
+func (r *rows) mask(row [][]byte) ([][]byte, error) {
 	if len(row) != len(r.rules) {
 		return nil, fmt.Errorf("mask: the row has %d values, not %d", len(row), len(r.rules))
 	}
@@ -347,7 +351,7 @@ func (r *Rows) Mask(row [][]byte) ([][]byte, error) {
 	return r.out, nil
 }
 
-func (r *Rows) value(i int, value []byte) error {
+func (r *rows) value(i int, value []byte) error {
 	out, err := r.rules[i].Append(r.room[i][:0], value, &r.row)
 	if err != nil {
 		return err

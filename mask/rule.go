@@ -105,7 +105,7 @@ type Row struct {
 	// dates shifted alike and get one name and address.
 	Subject []byte
 
-	own []ownValue
+	own func() *[]ownValue // behind a func, where no printer finds them; nil for none
 }
 
 // Own tells the rule text that a value of the row becomes masked, so that where it
@@ -162,7 +162,21 @@ func wordsOf(v []byte) [][]byte {
 }
 
 // Reset makes the row ready for the next one.
-func (r *Row) Reset() { r.Subject, r.own = nil, r.own[:0] }
+func (r *Row) Reset() {
+	if r.Subject = nil; r.own != nil {
+		own := r.own()
+		*own = (*own)[:0]
+	}
+}
+
+// owned returns the list of the row's own values, which is made if there is none.
+func (r *Row) owned() *[]ownValue {
+	if r.own == nil {
+		list := new([]ownValue)
+		r.own = func() *[]ownValue { return list }
+	}
+	return r.own()
+}
 
 // ownValue is a value that may occur in text, and what stands before and after its
 // skeleton.
@@ -192,5 +206,6 @@ func (r *Row) add(value, masked []byte) {
 		return
 	}
 	start, end, _ := p.span(s, 0, len(s.at))
-	r.own = append(r.own, ownValue{s.text, p.text[:start], p.text[end:], bytes.Clone(masked)})
+	own := r.owned()
+	*own = append(*own, ownValue{s.text, p.text[:start], p.text[end:], bytes.Clone(masked)})
 }

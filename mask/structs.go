@@ -251,7 +251,7 @@ func (p *plan) mask(dst, src reflect.Value, row *Row, late bool) error {
 			// The elements of a list are rows of their own.
 			own := &Row{Subject: row.Subject}
 			if late {
-				own.own = slices.Clone(row.own)
+				*own.owned() = slices.Clone(*row.owned())
 				if err := p.mask(dst.Index(i), src.Index(i), own, false); err != nil {
 					return err
 				}

@@ -66,11 +66,12 @@ func (t *textMasker) mask(dst, src []byte, row *Row) ([]byte, bool) {
 
 // longestFirst returns the row's own values.
 func (r *Row) longestFirst() []ownValue {
-	if r == nil {
+	if r == nil || r.own == nil {
 		return nil
 	}
-	slices.SortStableFunc(r.own, func(a, b ownValue) int { return len(b.skeleton) - len(a.skeleton) })
-	return r.own
+	own := *r.own()
+	slices.SortStableFunc(own, func(a, b ownValue) int { return len(b.skeleton) - len(a.skeleton) })
+	return own
 }
 
 // scanner goes through one text.

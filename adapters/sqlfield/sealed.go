@@ -69,6 +69,9 @@ var (
 // rows nor indexed and the keyring has no scopes; otherwise that is an ErrNotSealed. No
 // context reaches it: if a key has to be loaded, that ends with the timeouts of the
 // keyring only.
+//
+// With an error comes an empty []byte, which PostgreSQL's CHECK refuses, rather than
+// nil: there are libraries that ignore the error, and would take nil for NULL.
 func (v Sealed[T, C]) Value() (driver.Value, error) {
 	if v.IsZero() {
 		return nil, nil
@@ -83,7 +86,7 @@ func (v Sealed[T, C]) Value() (driver.Value, error) {
 	}
 	switch {
 	case err != nil:
-		return nil, &Error{title[C](c), "value", err}
+		return []byte{}, &Error{title[C](c), "value", err}
 	case sealed == nil:
 		return nil, nil
 	case c.cfg.Text:

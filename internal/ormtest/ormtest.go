@@ -10,7 +10,9 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
@@ -136,25 +138,23 @@ func Refused(t testing.TB, err error, check string) {
 }
 
 // Guide holds the README of the folder to one screen, and its code, Go and other, to that
-// of the folder's files.
+// of the folder's files, and those below it.
 func Guide(t testing.TB) {
 	readme, err := os.ReadFile("README.md")
 	require.NoError(t, err)
 	require.LessOrEqual(t, strings.Count(string(readme), "\n"), 80, "lines of README.md")
-	files, err := os.ReadDir(".")
-	require.NoError(t, err)
 	var code strings.Builder
-	for _, f := range files {
-		if f.IsDir() || f.Name() == "README.md" {
-			continue
+	require.NoError(t, filepath.WalkDir(".", func(path string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() || path == "README.md" {
+			return err
 		}
-		b, err := os.ReadFile(f.Name())
-		require.NoError(t, err)
+		b, err := os.ReadFile(path)
 		code.Write(b)
-	}
+		return err
+	}))
 	blocks := regexp.MustCompile("(?s)```[a-z]+\n(.*?)```").FindAllStringSubmatch(string(readme), -1)
 	require.NotEmpty(t, blocks)
 	for _, b := range blocks {
-		require.Contains(t, code.String(), b[1])
+		require.True(t, strings.Contains(code.String(), b[1]), "no file has\n%s", b[1])
 	}
 }

@@ -14,6 +14,7 @@ import (
 
 	"github.com/sealfield/sealfield/adapters/sqlfield"
 	"github.com/sealfield/sealfield/crypto"
+	"github.com/sealfield/sealfield/keyring"
 	"github.com/sealfield/sealfield/keyring/keyringtest"
 	"github.com/sealfield/sealfield/token"
 )
@@ -53,8 +54,12 @@ func (c *customer) place() crypto.Binding {
 	return crypto.Binding{Row: crypto.Row(fmt.Sprint(c.ID))}
 }
 
+// keys is the keyring of openDatabase.
+var keys *keyring.Keyring
+
 func openDatabase(t *testing.T) (*sql.DB, context.Context) {
 	kr := keyringtest.NewKeyring(t)
+	keys = kr
 	var err error
 	email, err = sqlfield.NewColumn[string](kr, "customers.email", sqlfield.Config{})
 	require.NoError(t, err)

@@ -14,9 +14,11 @@ import (
 type plan struct {
 	holds   holds
 	isError bool
+	spoken  bool // isError, or pointers to values of the type are errors
 
 	// Of structs:
-	always bool                // to be redacted: a field is tagged, or can not be looked at
+	always bool                // to be redacted: a field is tagged, or holds what is
+	opaque bool                // likewise, unless the text of an error stands for it: a field can not be looked at
 	fields []field             // those of its copy
 	copied func() reflect.Type // the struct that is printed in its place
 }
@@ -75,10 +77,7 @@ func newPlan(t reflect.Type) *plan {
 	if t.Kind() != reflect.Struct {
 		return p
 	}
-	readable := anything
-	if p.isError || reflect.PointerTo(t).Implements(errorType) {
-		readable = 0 // its text stands for what it has in unexported fields
-	}
+	p.spoken = reflect.PointerTo(t).Implements(errorType)
 	for sf := range t.Fields() {
 		h := scan(sf.Type, false, map[visited]bool{})
 		base := embeddedStruct(sf)
@@ -89,7 +88,7 @@ func newPlan(t reflect.Type) *plan {
 		case base != nil && !(sf.IsExported() && h == 0 && implements(sf.Type, printerTypes)) && !embeds(base, t, nil):
 			f.as = asEmbedded
 		case !sf.IsExported():
-			p.always = p.always || h&(tagged|readable) != 0
+			p.always, p.opaque = p.always || h&tagged != 0, p.opaque || h&anything != 0
 		case h == 0:
 			f.as = asItself
 		case sf.Type.Kind() == reflect.String && sf.Type.NumMethod() == 0:

@@ -190,7 +190,7 @@ func TestNothingToRedact(t *testing.T) {
 	r.C = map[string]any{"x": clean{A: "b"}}
 	for _, v := range []any{
 		nil, 1, "x", 1.5, true, time.Now(), time.Second, []byte("x"), []byte(nil), []string{"a"}, map[string]int{"a": 1}, r, *r, []any{r, 1, nil}, errors.New("x"),
-		fmt.Errorf("x: %w", errors.New("y")), errors.Join(errors.New("x")), (*clean)(nil), (*secret)(nil), []secret{}, []secret(nil), map[string]secret{}, []*secret{nil}, error(nil), (*holding)(nil),
+		fmt.Errorf("x: %w", errors.New("y")), errors.Join(errors.New("x")), &caused{"y"}, []any{&caused{1}}, (*clean)(nil), (*secret)(nil), []secret{}, []secret(nil), map[string]secret{}, []*secret{nil}, error(nil), (*holding)(nil),
 		netip.MustParseAddr("1.2.3.4"), big.NewInt(3), make(chan secret), func() secret { return shown }, slog.LevelError, &slog.Source{Function: "f"}, struct{}{}, struct{ C chan secret }{}, [0]secret{},
 		crypto.FieldConfig{}, json.RawMessage(`{"Name":1}`), slog.GroupValue(slog.Int("a", 1)), (*unwrapsNil)(nil), make([]string, 70_000), long,
 	} {

@@ -83,6 +83,7 @@ type (
 	holdAny   struct{ V any }
 	wrapping  struct{ error }
 	joining   []error
+	caused    struct{ cause any }
 	valuer    person
 	grouper   person
 	lazy      struct{ v any }
@@ -106,6 +107,7 @@ func (h holdAny) Error() string                { return fmt.Sprint(h.V) }
 func (w wrapping) Unwrap() error               { return w.error }
 func (j joining) Error() string                { return errors.Join(j...).Error() }
 func (j joining) Unwrap() []error              { return j }
+func (c *caused) Error() string                { return "caused" }
 func (valuer) LogValue() slog.Value            { return slog.AnyValue(ann) }
 func (grouper) LogValue() slog.Value {
 	return slog.GroupValue(slog.Any("p", ann), slog.Any("l", lazy{[]any{ann}}))
@@ -145,6 +147,7 @@ func carriers() map[string]any {
 		"wrapper": wrapper{ann}, "wrapper of wrapper": wrapper{[]any{wrapper{&ann}}}, "named map": keyed{"x": ann}, "named slice": people{ann}, "stringers": []fmt.Stringer{stringer(ann), wrapper{ann}}, "map of stringers": map[string]fmt.Stringer{"x": stringer(ann)},
 		"error": failure(ann), "pointer error": &holding{&ann}, "error of any": holdAny{[]any{ann}}, "wrapped": fmt.Errorf("x: %w", failure(ann)), "wrapped twice": fmt.Errorf("y: %w", fmt.Errorf("x: %w, %w", errors.New("z"), &holding{&ann})),
 		"joined": errors.Join(errors.New("x"), failure(ann)), "embedded error": wrapping{failure(ann)}, "list of errors": joining{failure(ann)}, "errors": []error{failure(ann), &holding{&ann}}, "error in open": open{fmt.Errorf("x: %w", failure(ann))},
+		"error that is none": caused{ann}, "errors that are none": []caused{{[]any{&ann}}, {ann}}, "error that is none in open": open{caused{ann}}, "error that is none, embedded": struct{ caused }{caused{ann}},
 		"valuer": valuer(ann), "valuer pointer": ptr(valuer(ann)), "grouper": grouper(ann), "lazy": lazy{lazy{lazy{[]any{ann}}}}, "valuer in slice": []any{valuer(ann)}, "lazy group": lazy{[]slog.Attr{slog.Any("p", &ann)}},
 		"slog value": slog.AnyValue(ann), "slog values": []slog.Value{slog.AnyValue(ann)}, "slog attrs": map[string]any{"x": []slog.Attr{slog.Any("p", ann)}},
 		"reflect value": reflect.ValueOf(ann), "reflect value of pointer": reflect.ValueOf(&ann), "reflect value of field": reflect.ValueOf(hidden{ann}).Field(0),

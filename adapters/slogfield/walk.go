@@ -18,6 +18,11 @@ const (
 type walk struct {
 	path []reference // pointers that are followed
 	left int         // values that may yet be looked at
+
+	// speaker is the struct of the error that is looked at, or nil: its text stands for
+	// what it has in unexported fields. The same struct prints without it, as no error,
+	// if only a pointer to it is one.
+	speaker reflect.Type
 }
 
 type reference struct {
@@ -92,7 +97,7 @@ func (w *walk) content(v reflect.Value, p *plan, depth int) (out any, changed bo
 		if v.Type() == reflectValueType { // fmt prints what it stands for
 			return w.reflected(v.Interface().(reflect.Value), depth)
 		}
-		if c := w.structure(v, p, depth); c.IsValid() {
+		if c := w.structure(v, p, depth, v.Type() == w.speaker); c.IsValid() {
 			return c.Interface(), true
 		}
 	}
@@ -105,7 +110,13 @@ func (w *walk) error(v reflect.Value, p *plan, depth int) (any, bool) {
 	if v.Kind() == reflect.Pointer && v.IsNil() {
 		return nil, false
 	}
+	outer, speaker := w.speaker, v.Type()
+	if v.Kind() == reflect.Pointer {
+		speaker = speaker.Elem()
+	}
+	w.speaker = speaker
 	_, changed := w.content(v, p, depth)
+	w.speaker = outer
 	var wrapped []error
 	switch err := v.Interface().(type) {
 	case interface{ Unwrap() error }:
@@ -210,9 +221,10 @@ func keyText(k any) string {
 	return fmt.Sprintf("%+v", k)
 }
 
-// structure returns the copy that takes the place of a struct, if one does.
-func (w *walk) structure(v reflect.Value, p *plan, depth int) (c reflect.Value) {
-	if p.always {
+// structure returns the copy that takes the place of a struct, if one does. The text of an
+// error stands for one that is spoken for.
+func (w *walk) structure(v reflect.Value, p *plan, depth int, spoken bool) (c reflect.Value) {
+	if p.always || p.opaque && !spoken {
 		c = p.copy(v)
 	}
 	for i, f := range p.fields {
@@ -223,7 +235,7 @@ func (w *walk) structure(v reflect.Value, p *plan, depth int) (c reflect.Value) 
 				seen = reflect.ValueOf(out)
 			}
 		case asEmbedded:
-			seen = w.embedded(fv, depth)
+			seen = w.embedded(fv, depth, spoken)
 		}
 		if !seen.IsValid() {
 			continue
@@ -236,12 +248,14 @@ func (w *walk) structure(v reflect.Value, p *plan, depth int) (c reflect.Value) 
 	return c
 }
 
-func (w *walk) embedded(v reflect.Value, depth int) (c reflect.Value) {
+func (w *walk) embedded(v reflect.Value, depth int, spoken bool) (c reflect.Value) {
 	if v.Kind() == reflect.Struct {
-		return w.structure(v, planOf(v.Type()), depth+1)
+		p := planOf(v.Type())
+		return w.structure(v, p, depth+1, spoken && p.spoken)
 	}
 	if !v.IsNil() {
-		c = w.structure(v.Elem(), planOf(v.Type().Elem()), depth+1)
+		p := planOf(v.Type().Elem())
+		c = w.structure(v.Elem(), p, depth+1, spoken && p.spoken)
 	}
 	if c.IsValid() {
 		return c.Addr()

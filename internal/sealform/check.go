@@ -151,7 +151,7 @@ var rules = map[uint32]rule{
 	pgtype.TimestampOID:   {value: rangeOfTimestamp},
 	pgtype.TimestamptzOID: {value: rangeOfTimestamptz},
 	pgtype.TimeOID:        {value: timeWithoutDate, form: formOfTime, text: regexp.MustCompile(`^\d\d:[0-5]\d:[0-5]\d(?:\.\d{1,6})?$`)},
-	pgtype.IntervalOID:    {value: wholeMicros, text: regexp.MustCompile(`^(?:-?\d{1,7} years? ?)?(?:-?\d{1,8} mons? ?)?(?:-?\d{1,9} days? ?)?(?:[+-]?\d{1,9}:[0-5]\d:[0-5]\d(?:\.\d{1,6})?)?$`)},
+	pgtype.IntervalOID:    {value: wholeMicros, text: regexp.MustCompile(`^(?:-?\d{1,7} years? ?)?(?:[+-]?\d{1,8} mons? ?)?(?:[+-]?\d{1,9} days? ?)?(?:[+-]?\d{1,9}:[0-5]\d:[0-5]\d(?:\.\d{1,6})?)?$`)},
 	pgtype.InetOID:        {value: plainAddress, text: regexp.MustCompile(`^[^%]*$`)},
 	pgtype.CIDROID:        {value: plainNetwork, text: regexp.MustCompile(`^[^%]*$`)},
 	pgtype.MacaddrOID:     {form: formOfSize(6)},

@@ -162,7 +162,7 @@ func (p *sealing) tag(x *index, plain []byte, null bool) (err error) {
 }
 
 // Fields returns every Sealed and Tag in the struct that row points to, and in those
-// that are embedded in it, for Seal. It panics if row is no pointer to a struct.
+// that are embedded in it, by pointers too, for Seal. It panics if row is no pointer to a struct.
 func Fields(row any) []Field {
 	v := reflect.ValueOf(row)
 	if v.Kind() != reflect.Pointer || v.Elem().Kind() != reflect.Struct {
@@ -176,8 +176,8 @@ func appendFields(all []Field, v reflect.Value) []Field {
 		f := v.Field(i)
 		if found := fieldOf(f); found != nil {
 			all = append(all, found)
-		} else if v.Type().Field(i).Anonymous && f.Kind() == reflect.Struct {
-			all = appendFields(all, f)
+		} else if e := reflect.Indirect(f); v.Type().Field(i).Anonymous && e.Kind() == reflect.Struct {
+			all = appendFields(all, e)
 		}
 	}
 	return all

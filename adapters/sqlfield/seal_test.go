@@ -97,6 +97,11 @@ func TestSeal(t *testing.T) {
 	require.NoError(t, sqlfield.Seal(ctx, p.place(), &p.NameIdx, &p.Name))
 	require.True(t, p.NameIdx.IsZero())
 
+	type holder struct{ *age }
+	held := &holder{&p.age}
+	require.Equal(t, []sqlfield.Field{&p.Age}, sqlfield.Fields(held))
+	require.Empty(t, sqlfield.Fields(&holder{}))
+
 	require.Panics(t, func() { sqlfield.Fields(*p) })
 	require.Panics(t, func() { sqlfield.Fields((*person)(nil)) })
 	require.Panics(t, func() { sqlfield.Fields(&tags) })

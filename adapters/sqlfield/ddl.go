@@ -25,9 +25,14 @@ const (
 func SealedCheck(d Dialect, column string) string {
 	c := pgsql.Quote(column)
 	if d == SQLite {
-		return fmt.Sprintf("%[1]s is null or (typeof(%[1]s) = 'blob' and substr(%[1]s, 1, 2) between x'0180' and x'01ff' and length(%[1]s) >= %[2]d)", c, leastSize)
+		return blobCheck(c, ">=", leastSize)
 	}
 	return pgsql.SealedCheck(c, leastSize)
+}
+
+// blobCheck holds in SQLite for NULL, and for 0x01 and a key id, in so many bytes.
+func blobCheck(column, compare string, size int) string {
+	return fmt.Sprintf("%[1]s is null or (typeof(%[1]s) = 'blob' and substr(%[1]s, 1, 2) between x'0180' and x'01ff' and length(%[1]s) %[2]s %[3]d)", column, compare, size)
 }
 
 // TextCheck is SealedCheck for a column with Config.Text.
@@ -35,7 +40,7 @@ func TextCheck(d Dialect, column string) string {
 	const least = 4 + (leastSize*8+5)/6 // base64 without padding
 	c := pgsql.Quote(column)
 	if d == SQLite {
-		return fmt.Sprintf("%[1]s is null or (typeof(%[1]s) = 'text' and %[1]s glob 'sf1.A[YZa-f]*' and length(%[1]s) >= %[2]d and substr(%[1]s, 5) not glob '*[^0-9A-Za-z_-]*')", c, least)
+		return fmt.Sprintf("%[1]s is null or (typeof(%[1]s) = 'text' and %[1]s glob 'sf1.A[YZa-f]*' and length(%[1]s) >= %[2]d and substr(%[1]s, 5) not glob '*[^0-9A-Za-z_-]*' and instr(%[1]s, char(0)) = 0)", c, least)
 	}
 	return fmt.Sprintf(`%[1]s operator(pg_catalog.~) '^sf1[.]A[YZa-f][0-9A-Za-z_-]*$' and pg_catalog.octet_length(%[1]s) operator(pg_catalog.>=) %[2]d`, c, least)
 }
@@ -44,7 +49,7 @@ func TextCheck(d Dialect, column string) string {
 func TagCheck(d Dialect, column string) string {
 	c := pgsql.Quote(column)
 	if d == SQLite {
-		return fmt.Sprintf("%[1]s is null or (typeof(%[1]s) = 'blob' and length(%[1]s) = %[2]d)", c, token.TagSize)
+		return blobCheck(c, "=", token.TagSize)
 	}
 	return fmt.Sprintf("pg_catalog.octet_length(%s) operator(pg_catalog.=) %d", c, token.TagSize)
 }

@@ -144,7 +144,7 @@ func TestPlaintext(t *testing.T) {
 	require.NoError(t, sqlfield.Seal(ctx, in.place(), sqlfield.Fields(&in)...))
 	sealed := []any{in.ID, in.Email, in.EmailIdx, in.SSN, in.Visits, in.Note}
 	for column := 1; column < len(sealed); column++ {
-		for _, plain := range []any{"ann@example.com", []byte("ann@example.com"), 7, strings.Repeat("long ", 20), []byte(strings.Repeat("\x01long ", 20)), 1.5, "sf1.", "sf1.AYYY", "sf1.AYYY" + strings.Repeat("!", 60)} {
+		for _, plain := range []any{"ann@example.com", []byte("ann@example.com"), []byte("ann.smith@example.com"), 7, strings.Repeat("long ", 20), []byte(strings.Repeat("\x01long ", 20)), 1.5, "sf1.", "sf1.AYYY", "sf1.AYYY" + strings.Repeat("!", 60), "sf1.AYYY" + strings.Repeat("A", 60) + "\x00ann"} {
 			args := append([]any{}, sealed...)
 			args[column] = plain
 			_, err := db.Exec(insert, args...)

@@ -24,7 +24,8 @@
 // others, and what a LogValuer returns. If it holds a struct with a tagged field, then
 // a copy is printed: with the names and JSON tags of the exported fields, and without
 // methods, so that no String, Format, Error, MarshalText or MarshalJSON can tell what
-// the tags hide. Structs that are copied print without their unexported fields. In a
+// the tags hide. Structs that are copied print without their unexported fields, and so
+// do structs in their fields that have no methods, such as a sync.Mutex. In a
 // copy pointers print as what they point to, and maps have text for keys. A value
 // in which nothing is found is passed on as it is.
 //

@@ -40,6 +40,7 @@ type field struct {
 	as        as
 	omitEmpty bool // of asAny: left out of JSON
 	omitZero  bool
+	visible   bool // of asAny: a struct of which unexported fields are left out
 }
 
 // as says how the copy of a struct keeps a field.
@@ -48,6 +49,7 @@ type as uint8
 const (
 	asMarker   as = iota // without its value
 	asItself             // as it is: it holds nothing to redact
+	asVisible            // as a copy without unexported fields, which holds nothing to redact
 	asString             // as a string, which may be a note
 	asAny                // as what may be seen of it
 	asEmbedded           // as a copy of the embedded struct, or a pointer to that
@@ -89,6 +91,8 @@ func newPlan(t reflect.Type) *plan {
 			f.as = asEmbedded
 		case !sf.IsExported():
 			p.always, p.opaque = p.always || h&tagged != 0, p.opaque || h&anything != 0
+		case h == 0 && isVisible(sf.Type):
+			f.as = asVisible
 		case h == 0:
 			f.as = asItself
 		case sf.Type.Kind() == reflect.String && sf.Type.NumMethod() == 0:
@@ -96,6 +100,7 @@ func newPlan(t reflect.Type) *plan {
 		default:
 			_, options, _ := strings.Cut(sf.Tag.Get("json"), ",")
 			words := strings.Split(options, ",")
+			f.visible = isVisible(sf.Type)
 			f.omitEmpty, f.omitZero = slices.Contains(words, "omitempty"), slices.Contains(words, "omitzero")
 		}
 		if sf.IsExported() || f.as == asEmbedded {
@@ -162,6 +167,8 @@ func copyOf(t reflect.Type, fields []field) reflect.Type {
 		switch f.as {
 		case asItself:
 			c.Type = sf.Type
+		case asVisible:
+			c.Type = planOf(sf.Type).copied()
 		case asString:
 			c.Type = stringType
 		case asEmbedded:
@@ -209,6 +216,23 @@ func embeddedStruct(sf reflect.StructField) reflect.Type {
 		return nil
 	}
 	return t
+}
+
+// isVisible reports whether unexported fields are left out of a copy of t. A method may
+// print them, so what has one stays whole.
+func isVisible(t reflect.Type) bool { return t.NumMethod() == 0 && hides(t) }
+
+// hides reports whether t is a struct with unexported fields, at any depth.
+func hides(t reflect.Type) bool {
+	if t.Kind() != reflect.Struct {
+		return false
+	}
+	for sf := range t.Fields() {
+		if !sf.IsExported() || hides(sf.Type) {
+			return true
+		}
+	}
+	return false
 }
 
 // embeds reports whether t is target, or embeds it at any depth.

@@ -11,6 +11,7 @@ import (
 	"net/netip"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/slogtest"
 	"time"
@@ -146,6 +147,28 @@ func TestTheRestIsAsBefore(t *testing.T) {
 		`Plain:a b Renamed:2 Left:l Empty: EmptyMap:<nil> EmptyPtr:<nil> EmptyList:<nil> EmptyAny:<nil> Nil:<nil> NilMap:map[] NilList:[] NilAny:<nil> Zero:<nil> Quoted:4 QuotedTxt:q Float:1e+30 `+
 		`Bytes:[98 121 116 101 115] Raw:[123 34 97 34 58 91 49 44 50 93 125] Code:code Time:1970-01-01 00:00:02 +0000 UTC Zone:1970-01-01 00:00:03 +0000 UTC Period:1s Addr:::1 Int:+7 Keys:map[1:a 2:b 10:c] `+
 		`Any:[1 x <nil> {S:[redacted]}] List:[{S:[redacted]} {S:[redacted]}] Map:map[1.2.3.4:{S:[redacted]}] HTML:<&>}"`+"\n", text)
+}
+
+// TestLocksAreNotRead copies a struct with fields that others may be writing: what they
+// have in unexported fields is not read, but where a method of theirs prints it.
+func TestLocksAreNotRead(t *testing.T) {
+	type shared struct {
+		secret
+		Mu    sync.Mutex
+		Count struct{ N atomic.Int64 }
+		Named struct {
+			Text string
+			n    int
+		}
+		At time.Time
+	}
+	v := &shared{secret: shown, At: time.Unix(1, 0).UTC()}
+	v.Count.N.Store(4711)
+	v.Named.Text, v.Named.n = "a", 4711
+	_, line := both(t, "text", v)
+	require.Equal(t, `level=INFO msg=m v="{Secret:{S:[redacted]} Mu:{} Count:{N:{}} Named:{Text:a} At:1970-01-01 00:00:01 +0000 UTC}"`+"\n", line)
+	bare, redacted := both(t, "json", v)
+	require.Equal(t, bare, redacted)
 }
 
 // TestEmbeddedPrinters embeds what prints itself, and with it the struct. In the copy it

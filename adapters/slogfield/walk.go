@@ -272,10 +272,16 @@ func (p *plan) copy(v reflect.Value) reflect.Value {
 			to.Set(reflect.ValueOf(marker))
 		case asItself:
 			to.Set(from)
+		case asVisible:
+			to.Set(planOf(from.Type()).copy(from))
 		case asString:
 			to.SetString(from.String())
 		case asAny:
-			if !(f.omitEmpty && isEmpty(from) || f.omitZero && from.IsZero()) {
+			switch {
+			case f.omitEmpty && isEmpty(from) || f.omitZero && from.IsZero():
+			case f.visible:
+				to.Set(planOf(from.Type()).copy(from))
+			default:
 				to.Set(from)
 			}
 		case asEmbedded:

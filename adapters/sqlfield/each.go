@@ -19,7 +19,8 @@ import (
 //
 // Each closes rows when the loop ends, however it does. It reads ahead, 256 rows for
 // each processor (16 at most). Only the loop's goroutine calls scan; several call open at
-// the same time, each with a row of its own. The first error comes after all rows before
+// the same time, each with a row of its own. As later rows are read before a row is
+// opened, an R has no sql.RawBytes in it. The first error comes after all rows before
 // it, with a zero T, and is the end. The loop can run once.
 func Each[R, T any](ctx context.Context, rows *sql.Rows, scan func(row *R) error, open func(ctx context.Context, row *R) (T, error)) iter.Seq2[T, error] {
 	return func(yield func(T, error) bool) {

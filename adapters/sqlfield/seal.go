@@ -174,10 +174,15 @@ func Fields(row any) []Field {
 func appendFields(all []Field, v reflect.Value) []Field {
 	for i := range v.NumField() {
 		f := v.Field(i)
+		if e := reflect.Indirect(f); v.Type().Field(i).Anonymous && e.Kind() == reflect.Struct {
+			// What embeds a Field is one, and may hold others.
+			if embedded := appendFields(nil, e); embedded != nil {
+				all = append(all, embedded...)
+				continue
+			}
+		}
 		if found := fieldOf(f); found != nil {
 			all = append(all, found)
-		} else if e := reflect.Indirect(f); v.Type().Field(i).Anonymous && e.Kind() == reflect.Struct {
-			all = appendFields(all, e)
 		}
 	}
 	return all

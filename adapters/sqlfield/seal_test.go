@@ -31,6 +31,12 @@ type person struct {
 
 type age struct{ Age sealed[int] }
 
+// NamedAge is a Field itself, since it embeds one.
+type NamedAge struct {
+	sqlfield.Sealed[string, mark[string]]
+	Age sealed[int]
+}
+
 // usePerson sets up the columns of persons.
 func usePerson(t testing.TB, kr *keyring.Keyring) *sqlfield.Index[string] {
 	use[int](t, kr, "persons.age", sqlfield.Config{RowBound: true})
@@ -101,6 +107,8 @@ func TestSeal(t *testing.T) {
 	held := &holder{&p.age}
 	require.Equal(t, []sqlfield.Field{&p.Age}, sqlfield.Fields(held))
 	require.Empty(t, sqlfield.Fields(&holder{}))
+	var both struct{ NamedAge }
+	require.Equal(t, []sqlfield.Field{&both.Sealed, &both.Age}, sqlfield.Fields(&both))
 
 	require.Panics(t, func() { sqlfield.Fields(*p) })
 	require.Panics(t, func() { sqlfield.Fields((*person)(nil)) })

@@ -54,6 +54,9 @@ func (v *Sealed[T, C]) unsealed(ctx context.Context, c *column, scope string) (b
 func Seal(ctx context.Context, at crypto.Binding, fields ...Field) error {
 	p := sealing{ctx: ctx, at: at, fields: fields, results: make([]result, len(fields)), out: make([]byte, 0, rowSize*len(fields))}
 	for i, f := range fields {
+		if r := reflect.ValueOf(f); !r.IsValid() || r.Kind() == reflect.Pointer && r.IsNil() {
+			return fmt.Errorf("sqlfield: seal: field %d is nil", i)
+		}
 		v, ok := f.(valueField)
 		if !ok {
 			continue

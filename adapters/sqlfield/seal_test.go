@@ -123,6 +123,9 @@ func TestSealRefuses(t *testing.T) {
 		"sqlfield: persons.name: seal: its value is there without the tag of an index": func(p *person) []sqlfield.Field { return []sqlfield.Field{&p.Age, &p.Name} },
 		"sqlfield: persons.name: seal: its tag is there without its value":             func(p *person) []sqlfield.Field { return []sqlfield.Field{&p.Age, &p.NameIdx} },
 		"sqlfield: persons.name: seal: it is there twice":                              func(p *person) []sqlfield.Field { return []sqlfield.Field{&p.NameIdx, &p.Name, &p.Age, &p.Name} },
+		"sqlfield: seal: field 1 is nil":                                               func(p *person) []sqlfield.Field { return []sqlfield.Field{&p.Age, p.Note} },
+		"sqlfield: seal: field 2 is nil":                                               func(p *person) []sqlfield.Field { return []sqlfield.Field{&p.Name, &p.NameIdx, (*tag[string])(nil)} },
+		"sqlfield: seal: field 0 is nil":                                               func(p *person) []sqlfield.Field { return []sqlfield.Field{nil, &p.Age} },
 		"sqlfield: persons.age: seal: crypto: field persons.age: the row key is empty": func(p *person) []sqlfield.Field { p.ID = 0; return sqlfield.Fields(p) },
 		"sqlfield: persons.name: seal: the value is no UTF-8 text without zero bytes": func(p *person) []sqlfield.Field {
 			p.Name = sqlfield.Of[mark[string]]("\x00")

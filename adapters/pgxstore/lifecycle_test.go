@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -239,6 +240,15 @@ func TestRootRotationUnderLoad(t *testing.T) {
 	t.Logf("%d roots, %d keys, %d values opened", roots, keys, n)
 }
 
+// firstFree returns the id before n ones in a row that are none of the given ones.
+func firstFree(n int64, used ...keyring.KeyID) int64 {
+	first := int64(1) << 31
+	for slices.ContainsFunc(used, func(id keyring.KeyID) bool { return int64(id) > first && int64(id) <= first+n }) {
+		first += n
+	}
+	return first
+}
+
 // TestSweepStatements looks at the plans of the statements that RotateRoot and
 // DestroyRoot run over many keys: none may read the table from end to end.
 func TestSweepStatements(t *testing.T) {
@@ -250,7 +260,7 @@ func TestSweepStatements(t *testing.T) {
 	execSQL(t, conn, `insert into sealfield.scopes (keyring, scope) select 'app', n::text from generate_series(1, 50000) n`)
 	execSQL(t, conn, `
 insert into sealfield.keys (keyring, scope, purpose, version, key_id, algorithm, state, created_at, activate_at, root_id, wrapped, revision)
-select 'app', n::text, 'encryption', 1, 2147483648 + n, '', 'enabled', now(), now(), $1, '\x01', 1 from generate_series(1, 50000) n`, int64(root.ID))
+select 'app', n::text, 'encryption', 1, $2::bigint + n, '', 'enabled', now(), now(), $1, '\x01', 1 from generate_series(1, 50000) n`, int64(root.ID), firstFree(50000, root.ID, next.ID))
 	execSQL(t, conn, `analyze sealfield.keys`)
 	explain := func(sql string, args ...any) string {
 		rows, err := conn.Query(ctx, `explain `+sql, args...)

@@ -46,8 +46,8 @@
 //	address, err := c.Email.Open(ctx)
 //	pointer, err := c.SSN.OpenAt(ctx, at)
 //
-// For databases without arrays In makes the condition. Each opens large results on
-// several processors.
+// For databases without arrays In makes the condition. Each opens large results, and
+// SealEach seals large loads, on several processors.
 //
 // Reading a row opens nothing: Scan copies the ciphertext, Open decrypts it, with a
 // context, and only what is wanted. Writing seals where there is a context: in Seal,

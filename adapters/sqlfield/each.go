@@ -23,17 +23,61 @@ import (
 // opened, an R has no sql.RawBytes in it. The first error comes after all rows before
 // it, with a zero T, and is the end. The loop can run once.
 func Each[R, T any](ctx context.Context, rows *sql.Rows, scan func(row *R) error, open func(ctx context.Context, row *R) (T, error)) iter.Seq2[T, error] {
+	return inOrder(ctx, open, func() (source[R], func()) {
+		next := func(row *R) (bool, error) {
+			if !rows.Next() {
+				return false, rows.Err()
+			}
+			return true, scan(row)
+		}
+		return next, func() { rows.Close() }
+	})
+}
+
+// SealEach seals the rows of a large load on several processors while the loop writes
+// those before. Seal makes of a row what the loop gets, in the order of rows, and calls
+// Seal:
+//
+//	for args, err := range sqlfield.SealEach(ctx, slices.Values(customers), sealCustomer) {
+//
+// It takes up to 256 rows for each processor ahead (16 at most) from rows, all on the
+// loop's goroutine, and leaves what a loop that ends early did not get. Several
+// goroutines call seal at the same time, each with a copy of a row of its own. The first
+// error comes after all rows before it, with a zero T, and is the end. The loop can run
+// as often as one over rows.
+func SealEach[R, T any](ctx context.Context, rows iter.Seq[R], seal func(ctx context.Context, row *R) (T, error)) iter.Seq2[T, error] {
+	return inOrder(ctx, seal, func() (source[R], func()) {
+		pull, stop := iter.Pull(rows)
+		next := func(row *R) (ok bool, err error) {
+			*row, ok = pull()
+			return ok, nil
+		}
+		return next, stop
+	})
+}
+
+// source puts the next row into its argument and reports whether there was one.
+type source[R any] func(row *R) (bool, error)
+
+// inOrder returns what work makes of the rows of a source, which begin opens for a loop
+// and its second result closes.
+func inOrder[R, T any](ctx context.Context, work func(context.Context, *R) (T, error), begin func() (source[R], func())) iter.Seq2[T, error] {
 	return func(yield func(T, error) bool) {
 		ctx, cancel := context.WithCancel(ctx)
-		s := stream[R, T]{ctx: ctx, rows: rows, scan: scan, open: open, size: firstChunk}
-		defer s.end(cancel)
+		read, closeSource := begin()
+		s := stream[R, T]{ctx: ctx, read: read, work: work, size: firstChunk}
+		defer func() {
+			cancel()
+			s.wait()
+			closeSource()
+		}()
 		for {
 			c := s.next()
 			if c == nil {
 				return
 			}
-			for i := range c.opened {
-				if !yield(c.opened[i], nil) {
+			for i := range c.results {
+				if !yield(c.results[i], nil) {
 					return
 				}
 			}
@@ -47,30 +91,29 @@ func Each[R, T any](ctx context.Context, rows *sql.Rows, scan func(row *R) error
 }
 
 const (
-	firstChunk = 32  // rows; a result with no more starts no goroutine
+	firstChunk = 32  // rows; a source with no more starts no goroutine
 	mostChunk  = 256 // rows
 )
 
-// stream is a loop of Each. Rows are read in chunks; but for the first, each is opened by
-// a goroutine of its own.
+// stream is a loop. Rows are read in chunks; but for the first, each is worked on by a
+// goroutine of its own.
 type stream[R, T any] struct {
 	ctx   context.Context
-	rows  *sql.Rows
-	scan  func(*R) error
-	open  func(context.Context, *R) (T, error)
+	read  source[R]
+	work  func(context.Context, *R) (T, error)
 	size  int            // rows of the next chunk
 	queue []*chunk[R, T] // those in flight, in order
 	ended bool           // whether there are no more rows to be read
 }
 
 type chunk[R, T any] struct {
-	rows   []R
-	opened []T
-	err    error // what comes after opened
+	rows    []R
+	results []T
+	err     error // what comes after results
 	job.Job
 }
 
-// next returns the next chunk, opened, or nil.
+// next returns the next chunk, done, or nil.
 func (s *stream[R, T]) next() *chunk[R, T] {
 	most := min(runtime.GOMAXPROCS(0), 16) + 1
 	for !s.ended && len(s.queue) < most && (len(s.queue) == 0 || !s.queue[0].IsDone()) {
@@ -85,20 +128,18 @@ func (s *stream[R, T]) next() *chunk[R, T] {
 	return c
 }
 
-// begin reads a chunk and has it opened.
+// begin reads a chunk and has it worked on.
 func (s *stream[R, T]) begin() {
 	c := &chunk[R, T]{rows: make([]R, 0, s.size)}
 	for len(c.rows) < s.size && !s.ended {
-		if !s.rows.Next() {
-			s.ended, c.err = true, s.rows.Err()
-			break
-		}
 		c.rows = append(c.rows, *new(R))
-		if c.err = s.scan(&c.rows[len(c.rows)-1]); c.err != nil {
-			s.ended, c.rows = true, c.rows[:len(c.rows)-1]
+		last := len(c.rows) - 1
+		var ok bool
+		if ok, c.err = s.read(&c.rows[last]); !ok || c.err != nil {
+			s.ended, c.rows = true, c.rows[:last]
 		}
 	}
-	work := func() { c.openAll(s.ctx, s.open) }
+	work := func() { c.workAll(s.ctx, s.work) }
 	c.Begin()
 	s.queue = append(s.queue, c)
 	if s.size == firstChunk {
@@ -109,15 +150,15 @@ func (s *stream[R, T]) begin() {
 	s.size = mostChunk
 }
 
-// openAll opens the rows of c, or those before the first that does not open.
-func (c *chunk[R, T]) openAll(ctx context.Context, open func(context.Context, *R) (T, error)) {
-	c.opened = make([]T, 0, len(c.rows))
+// workAll does the work of the rows of c, or of those before the first that fails.
+func (c *chunk[R, T]) workAll(ctx context.Context, work func(context.Context, *R) (T, error)) {
+	c.results = make([]T, 0, len(c.rows))
 	for i := range c.rows {
 		err := ctx.Err()
 		if err == nil {
 			var v T
-			if v, err = open(ctx, &c.rows[i]); err == nil {
-				c.opened = append(c.opened, v)
+			if v, err = work(ctx, &c.rows[i]); err == nil {
+				c.results = append(c.results, v)
 				continue
 			}
 		}
@@ -126,11 +167,9 @@ func (c *chunk[R, T]) openAll(ctx context.Context, open func(context.Context, *R
 	}
 }
 
-// end leaves nothing behind: no goroutine and no open result.
-func (s *stream[R, T]) end(cancel func()) {
-	cancel()
+// wait returns when no goroutine is left.
+func (s *stream[R, T]) wait() {
 	for _, c := range s.queue {
 		<-c.Done()
 	}
-	s.rows.Close()
 }

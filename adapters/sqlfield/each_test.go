@@ -114,3 +114,90 @@ func requireClosed(t *testing.T, rows *sql.Rows) {
 	_, err := rows.Columns()
 	require.Error(t, err)
 }
+
+// TestSealEach seals loads of several sizes, leaves loops early, and meets errors of all
+// kinds on the way.
+func TestSealEach(t *testing.T) {
+	ctx := t.Context()
+	use[string](t, newKeyring(t), "t.v", sqlfield.Config{})
+	const most = 2000
+	errSeal := errors.New("seal")
+	// load seals the numbers below size, and counts those that were taken.
+	load := func(ctx context.Context, size, sealFails, leave int) (n, taken int, failed error) {
+		numbers := func(yield func(int) bool) {
+			for i := range size {
+				taken++
+				if !yield(i) {
+					return
+				}
+			}
+		}
+		for s, err := range sqlfield.SealEach(ctx, numbers, func(ctx context.Context, i *int) (v sealed[string], err error) {
+			if *i == sealFails {
+				return v, errSeal
+			}
+			v = sqlfield.Of[mark[string]](fmt.Sprint("v", *i))
+			err = sqlfield.Seal(ctx, crypto.Binding{}, &v)
+			return v, err
+		}) {
+			require.NoError(t, failed, "an error is the end")
+			if failed = err; err != nil {
+				require.True(t, s.IsZero())
+				continue
+			}
+			var read sealed[string]
+			bytes, err := s.Value()
+			require.NoError(t, err)
+			require.NoError(t, read.Scan(bytes), "it is sealed")
+			plain, err := read.Open(ctx)
+			require.NoError(t, err)
+			require.Equal(t, fmt.Sprint("v", n), plain, "in order")
+			if n++; n == leave {
+				break
+			}
+		}
+		return n, taken, failed
+	}
+	for _, size := range []int{0, 1, 31, 32, 33, 32 + 256, 32 + 257, most} {
+		n, taken, err := load(ctx, size, -1, -1)
+		require.NoError(t, err)
+		require.Equal(t, size, n)
+		require.Equal(t, size, taken)
+	}
+	for _, at := range []int{0, 5, 31, 32, 500, most - 1} {
+		n, _, err := load(ctx, most, at, -1)
+		require.ErrorIs(t, err, errSeal)
+		require.Equal(t, at, n, "what comes before an error is sealed")
+		n, taken, err := load(ctx, 100*most, -1, at+1)
+		require.NoError(t, err)
+		require.Equal(t, at+1, n)
+		require.LessOrEqual(t, taken, at+1+17*256, "memory is bounded")
+	}
+	cancelled, cancel := context.WithCancel(ctx)
+	cancel()
+	n, _, err := load(cancelled, most, -1, -1)
+	require.ErrorIs(t, err, context.Canceled)
+	require.Zero(t, n)
+
+	for _, at := range []int{0, 100} { // in the loop's goroutine, and in another
+		stopped := false
+		require.PanicsWithValue(t, "seal", func() {
+			for range sqlfield.SealEach(ctx, func(yield func(int) bool) {
+				defer func() { stopped = true }()
+				for i := 0; yield(i); i++ {
+				}
+			}, func(_ context.Context, i *int) (int, error) {
+				if *i == at {
+					panic("seal")
+				}
+				return 0, nil
+			}) {
+			}
+		})
+		require.True(t, stopped, "the source is closed")
+	}
+	require.PanicsWithValue(t, "rows", func() {
+		for range sqlfield.SealEach(ctx, func(func(int) bool) { panic("rows") }, func(context.Context, *int) (int, error) { return 0, nil }) {
+		}
+	})
+}

@@ -75,6 +75,43 @@ func ExampleEach() {
 	// customer2@example.com <nil>
 }
 
+// A large load is sealed on several processors, while the loop writes.
+func ExampleSealEach() {
+	ctx := context.Background()
+	db, kr, done := openExample(ctx)
+	defer done()
+	check(setUp(kr))
+	check(migrate(ctx, db))
+
+	addresses := []string{"ann@example.com", "bob@example.com", "cho@example.com"}
+	id := int64(0)
+	customers := func(yield func(Customer) bool) {
+		for _, a := range addresses {
+			if id++; !yield(Customer{ID: id, Email: sqlfield.Of[Email](a)}) {
+				return
+			}
+		}
+	}
+	seal := func(ctx context.Context, c *Customer) (Customer, error) {
+		err := sqlfield.Seal(ctx, c.place(), &c.Email, &c.EmailIdx)
+		return *c, err
+	}
+	tx, err := db.BeginTx(ctx, nil)
+	check(err)
+	defer tx.Rollback()
+	for c, err := range sqlfield.SealEach(ctx, customers, seal) {
+		check(err)
+		_, err = tx.ExecContext(ctx, `insert into customers values ($1, $2, $3)`, c.ID, c.Email, c.EmailIdx)
+		check(err)
+	}
+	check(tx.Commit())
+
+	var n int
+	check(db.QueryRowContext(ctx, `select count(*) from customers`).Scan(&n))
+	fmt.Println(n, "customers")
+	// Output: 3 customers
+}
+
 // In is for databases without arrays.
 func ExampleIn() {
 	where, args := sqlfield.In("email_idx", [][]byte{[]byte("tag under one key"), []byte("tag under another")})

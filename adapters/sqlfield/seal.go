@@ -52,7 +52,9 @@ func (v *Sealed[T, C]) unsealed(ctx context.Context, c *column, scope string) (b
 // indexes is refused, and so is a tag without its value, since a row could then be
 // found under an old value. On an error all fields stay as they were.
 func Seal(ctx context.Context, at crypto.Binding, fields ...Field) error {
-	p := sealing{ctx: ctx, at: at, fields: fields, results: make([]result, len(fields)), out: make([]byte, 0, rowSize*len(fields))}
+	s := getScratch()
+	defer s.release()
+	p := sealing{ctx: ctx, at: at, fields: fields, scratch: s, results: s.resultsOf(len(fields)), out: make([]byte, 0, fieldSize*len(fields))}
 	for i, f := range fields {
 		if r := reflect.ValueOf(f); !r.IsValid() || r.Kind() == reflect.Pointer && r.IsNil() {
 			return fmt.Errorf("sqlfield: seal: field %d is nil", i)
@@ -87,6 +89,7 @@ type sealing struct {
 	ctx     context.Context
 	at      crypto.Binding
 	fields  []Field
+	scratch *scratch
 	results []result
 	out     []byte // the ciphertexts and tags, one after the other
 }
@@ -97,7 +100,7 @@ type result struct {
 	changed bool
 }
 
-const rowSize = 96 // bytes of a field, to begin with
+const fieldSize = 80 // bytes of a result, to begin with
 
 // take returns what was appended to p.out.
 func (p *sealing) take(out []byte, err error) (result, error) {
@@ -119,8 +122,8 @@ func (p *sealing) value(i int, v valueField) error {
 			return errors.New("it is there twice")
 		}
 	}
-	s := getScratch()
-	defer s.release()
+	s := p.scratch
+	s.wipe()
 	null, err := v.form(p.ctx, c, s, p.at)
 	if err != nil {
 		return err

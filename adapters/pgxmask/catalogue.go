@@ -161,6 +161,7 @@ type index struct {
 	Primary          bool
 	Unique           bool
 	Exclusion        bool
+	Valid            bool    // false for one of a partitioned table that a partition lacks
 	Columns          []int16 // of its key, 0 for an expression
 	ExprColumns      []int16
 	PredicateColumns []int16

@@ -79,7 +79,7 @@ const (
 		where k.contype in ('c', 'f', 'x') and (k.contypid <> 0 or k.conrelid in (select c.oid from pg_catalog.pg_class c` + ofRelations + `))
 		order by k.conname collate "C", k.oid`
 
-	selectIndexes = `select i.indexrelid, i.indrelid, x.relname::text, i.indisprimary, i.indisunique, i.indisexclusion,
+	selectIndexes = `select i.indexrelid, i.indrelid, x.relname::text, i.indisprimary, i.indisunique, i.indisexclusion, i.indisvalid,
 		(i.indkey::int2[])[0:i.indnkeyatts - 1], ` + matches + `i.indexprs` + columnsOf + `, ` + matches + `i.indpred` + columnsOf + `,
 		coalesce(pg_catalog.pg_get_expr(i.indpred, i.indrelid), ''),
 		array(select pg_catalog.pg_get_indexdef(i.indexrelid, k, true) from generate_series(1, i.indnkeyatts) k),

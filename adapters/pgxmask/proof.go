@@ -253,7 +253,7 @@ func (x *index) kind() Kind {
 
 // implies reports whether x holds where y does: y is unique by some of x's columns.
 func (y *index) implies(x *index, r *relation) bool {
-	if !y.Unique || !x.Unique || len(y.PredicateColumns) > 0 || y.Predicate != "" || len(y.ExprColumns) > 0 {
+	if !y.Valid || !y.Unique || !x.Unique || len(y.PredicateColumns) > 0 || y.Predicate != "" || len(y.ExprColumns) > 0 {
 		return false
 	}
 	for _, n := range y.Columns {

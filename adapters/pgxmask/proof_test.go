@@ -362,6 +362,13 @@ func TestPartitions(t *testing.T) {
 			want: []string{
 				`policy line 1: public.t (public.t): the partition key is masked, and there may be no partition for a row; keep the key, or add a default partition`,
 			}},
+		{name: "an index that no partition has proves nothing", ddl: `create table t (id int, d int, a text) partition by range (d); create table t1 partition of t default;
+				create unique index x on t (d, id, a); create unique index y on only t (d, id)`,
+			policy: columns(`"a": "name", "d": {"keep": "x"}`),
+			want:   []string{`policy line 1: public.t.a (x): rule name may make two of about 1000 values equal, with a probability of up to 1; the limit is 1e-09; take a bijective or a longer rule`}},
+		{name: "one that all have does", ddl: `create table t (id int, d int, a text) partition by range (d); create table t1 partition of t default;
+				create unique index x on t (d, id, a); create unique index y on t (d, id)`,
+			policy: columns(`"a": "name", "d": {"keep": "x"}`), proven: []string{`unique index x: it has all columns of unique index y`}},
 		{name: "checks of one partition", ddl: `create table t (id int, a text, b int) partition by list (id); create table t1 partition of t default; alter table t1 add check (a > 'a'), add check (b > 0); insert into t values (1, 'b@c.d', 1)`,
 			policy: columns(`"a": "email", "b": {"keep": "x"}`),
 			want: []string{

@@ -40,11 +40,10 @@ func Each[R, T any](ctx context.Context, rows *sql.Rows, scan func(row *R) error
 //
 //	for args, err := range sqlfield.SealEach(ctx, slices.Values(customers), sealCustomer) {
 //
-// It takes up to 256 rows for each processor ahead (16 at most) from rows, all on the
-// loop's goroutine, and leaves what a loop that ends early did not get. Several
-// goroutines call seal at the same time, each with a copy of a row of its own. The first
-// error comes after all rows before it, with a zero T, and is the end. The loop can run
-// as often as one over rows.
+// It reads ahead as Each does, always on the loop's goroutine: rows may have given more
+// than a loop that ends early got. Several goroutines call seal at the same time, each
+// with a copy of a row of its own. The first error comes after all rows before it, with
+// a zero T, and is the end. The loop can run as often as one over rows.
 func SealEach[R, T any](ctx context.Context, rows iter.Seq[R], seal func(ctx context.Context, row *R) (T, error)) iter.Seq2[T, error] {
 	return inOrder(ctx, seal, func() (source[R], func()) {
 		pull, stop := iter.Pull(rows)

@@ -168,7 +168,8 @@ func (p *sealing) tag(x *index, plain []byte, null bool) (err error) {
 }
 
 // Fields returns every Sealed and Tag in the struct that row points to, and in those
-// that are embedded in it, by pointers too, for Seal. It panics if row is no pointer to a struct.
+// that are embedded in it, by pointers too, for Seal. It panics if row is no pointer to a
+// struct.
 func Fields(row any) []Field {
 	v := reflect.ValueOf(row)
 	if v.Kind() != reflect.Pointer || v.Elem().Kind() != reflect.Struct {

@@ -30,6 +30,15 @@ type base struct {
 	A  string `db:"a" seal:"encrypt"`
 }
 
+// Types that are made of themselves.
+type (
+	link struct {
+		Name string
+		Next []*link
+	}
+	lists []lists
+)
+
 type exported string
 
 type onlyValuer string
@@ -351,6 +360,15 @@ func TestNewTableRefuses(t *testing.T) {
 		}](none{}, "t")},
 		{"it has no text form", refuse[struct {
 			A pgtype.Range[int32] `db:"a" seal:"encrypt,type=floatrange"`
+		}](none{}, "t")},
+		{"field Next: no composite is a member of itself", refuse[struct {
+			A link `db:"a" seal:"encrypt,type=link"`
+		}](none{}, "t")},
+		{"the Go type pgxfield_test.lists has no PostgreSQL type of its own", refuse[struct {
+			A lists `db:"a" seal:"encrypt"`
+		}](none{}, "t")},
+		{"have no last dimension", refuse[struct {
+			A lists `db:"a" seal:"encrypt,type=int4[]"`
 		}](none{}, "t")},
 		{"norm=email is for text, and the type is mood", refuse[struct {
 			A string `db:"a" seal:"encrypt,type=mood,index=x,norm=email"`

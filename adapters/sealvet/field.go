@@ -151,12 +151,18 @@ func (c *checker) eachField(t types.Type, visit func(owner types.Type, st *types
 
 // sealsItself tells whether t is a type of package sqlfield, or embeds one.
 func sealsItself(t types.Type) bool {
-	named, ok := types.Unalias(deref(t)).(*types.Named)
-	if ok && pathOf(named.Obj()) == sqlfieldPath {
-		return true
+	for range maxDepth { // type T struct{ *T } embeds without end
+		named, ok := types.Unalias(deref(t)).(*types.Named)
+		if ok && pathOf(named.Obj()) == sqlfieldPath {
+			return true
+		}
+		st := structOf(t)
+		if st == nil || st.NumFields() != 1 || !st.Field(0).Embedded() {
+			return false
+		}
+		t = st.Field(0).Type()
 	}
-	st := structOf(t)
-	return st != nil && st.NumFields() == 1 && st.Field(0).Embedded() && sealsItself(st.Field(0).Type())
+	return false
 }
 
 // rowType returns the struct that t is a row, or rows, of: by value, pointer,

@@ -66,6 +66,11 @@ type (
 		*recursive
 		Name string `seal:"encrypt"`
 	}
+	Ping struct{ *Pong }
+	Pong struct {
+		*Ping
+		Name string `seal:"encrypt"`
+	}
 )
 
 // Types that print themselves, the more the better.
@@ -127,6 +132,10 @@ func carriers() map[string]any {
 	ar.Next = &anyRing{V: []any{ar}}
 	self := map[string]any{"p": ann}
 	self["self"] = []any{self}
+	pong := &Pong{Name: marker}
+	pong.Ping = &Ping{pong}
+	own := &recursive{Name: marker}
+	own.recursive = own
 	atom := &atomic.Value{}
 	atom.Store(ann)
 	all := map[string]any{
@@ -139,7 +148,8 @@ func carriers() map[string]any {
 		"deep in hidden": []any{hiddenAny{[]any{hidden{ann}}}}, "hidden in open": open{V: hiddenList{[]any{ann}}}, "open": open{V: []any{open{V: &ann}}}, "pointer in open": open{V: ptr(any(open{V: ptr(ann)}))},
 		"embedded": embeds{ann}, "embedded pointer": embedsPtr{&ann}, "embedded twice": embedsBoth{Person(ann), embedsPtr{&ann}}, "embedded in any": []any{embeds{ann}},
 		"generic": box[person]{ann}, "generic any": box[any]{ann}, "generic tagged": sealedBox[string]{marker}, "generic of generic": box[[]box[*sealedBox[any]]]{[]box[*sealedBox[any]]{{&sealedBox[any]{marker}}}},
-		"ring": r, "any ring": ar, "map in itself": []any{box[any]{ann}, 1}, "recursive": recursive{&recursive{nil, marker}, marker},
+		"ring": r, "any ring": ar, "map in itself": []any{box[any]{ann}, 1}, "recursive": recursive{&recursive{nil, marker}, marker}, "recursive to itself": own,
+		"embed each other": pong, "embedded by each other": struct{ *Ping }{pong.Ping},
 		"anonymous": struct {
 			A string `seal:"encrypt"`
 		}{marker},

@@ -175,15 +175,29 @@ func Fields(row any) []Field {
 	if v.Kind() != reflect.Pointer || v.Elem().Kind() != reflect.Struct {
 		panic(fmt.Sprintf("sqlfield: Fields of %T, which is no pointer to a struct", row))
 	}
-	return appendFields(nil, v.Elem())
+	return appendFields(nil, v.Elem(), nil)
 }
 
-func appendFields(all []Field, v reflect.Value) []Field {
+// nest is the type of a struct and those of the structs that it is embedded in.
+type nest struct {
+	t     reflect.Type
+	outer *nest
+}
+
+func (n *nest) has(t reflect.Type) bool {
+	return n != nil && (n.t == t || n.outer.has(t))
+}
+
+func appendFields(all []Field, v reflect.Value, outer *nest) []Field {
+	n := &nest{v.Type(), outer}
 	for i := range v.NumField() {
 		f := v.Field(i)
 		if e := reflect.Indirect(f); v.Type().Field(i).Anonymous && e.Kind() == reflect.Struct {
+			if n.has(e.Type()) {
+				continue
+			}
 			// What embeds a Field is one, and may hold others.
-			if embedded := appendFields(nil, e); embedded != nil {
+			if embedded := appendFields(nil, e, n); embedded != nil {
 				all = append(all, embedded...)
 				continue
 			}

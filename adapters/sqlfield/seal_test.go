@@ -115,6 +115,43 @@ func TestSeal(t *testing.T) {
 	require.Panics(t, func() { sqlfield.Fields(&tags) })
 }
 
+// Row, Ping and Pong embed pointers to themselves.
+type (
+	Row struct {
+		*Row
+		Name    sealed[string]
+		NameIdx tag[string]
+	}
+	Ping struct {
+		*Pong
+		Note sealed[[]byte]
+	}
+	Pong struct {
+		Age sealed[int]
+		*Ping
+	}
+)
+
+// TestFieldsOfItself has rows that embed themselves. What hides another field of its
+// name stands for it.
+func TestFieldsOfItself(t *testing.T) {
+	row := &Row{}
+	want := []sqlfield.Field{&row.Name, &row.NameIdx}
+	require.Equal(t, want, sqlfield.Fields(row))
+	row.Row = &Row{}
+	require.Equal(t, want, sqlfield.Fields(row))
+	row.Row = row
+	fields := sqlfield.Fields(row)
+	require.Len(t, fields, 2)
+	require.Same(t, &row.Name, fields[0])
+
+	ping := &Ping{Pong: &Pong{}}
+	ping.Pong.Ping = ping
+	require.Len(t, sqlfield.Fields(ping), 2)
+	require.Len(t, sqlfield.Fields(ping.Pong), 2)
+	require.Len(t, sqlfield.Fields(&struct{ *Ping }{ping}), 2)
+}
+
 // TestSealRefuses has what Seal refuses. Nothing is changed then.
 func TestSealRefuses(t *testing.T) {
 	ctx := t.Context()

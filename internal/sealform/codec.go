@@ -40,6 +40,9 @@ func New(t reflect.Type, pg Type) (Codec, error) {
 	if t.Kind() == reflect.Pointer && t.Elem().Kind() == reflect.Pointer {
 		return nil, errors.New("a pointer to a pointer can not be sealed")
 	}
+	if pg.IsArray() && isEndless(t) {
+		return nil, fmt.Errorf("values of Go type %s have no last dimension", t)
+	}
 	base := t
 	if t.Kind() == reflect.Pointer {
 		base = t.Elem()

@@ -68,3 +68,35 @@ func TestIntegerWidths(t *testing.T) {
 	_, err = appendInteger(nil, new(uint64(math.MaxInt64+1)))
 	require.ErrorIs(t, err, ErrRange)
 }
+
+type (
+	link struct {
+		Name string
+		Next *link
+	}
+	links struct {
+		Name string
+		All  []links
+	}
+	lists    []lists
+	pointers []*pointers
+)
+
+// TestOfThemselves has types that are made of themselves: JSON holds them, no composite
+// and no array does.
+func TestOfThemselves(t *testing.T) {
+	for _, typ := range []reflect.Type{reflect.TypeFor[link](), reflect.TypeFor[links](), reflect.TypeFor[lists](), reflect.TypeFor[pointers]()} {
+		isList := typ.Kind() == reflect.Slice
+		require.Equal(t, map[bool]string{true: "", false: "jsonb"}[isList], Default(typ), typ)
+		for _, name := range []string{"jsonb", "int4[]", "text[]", "text", "custom", "custom[]"} {
+			pg, err := Named(name)
+			require.NoError(t, err)
+			_, err = New(typ, pg)
+			if name == "jsonb" {
+				require.NoError(t, err, typ)
+				continue
+			}
+			require.Error(t, err, "%s as %s", typ, name)
+		}
+	}
+}

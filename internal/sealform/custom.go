@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+	"slices"
 	"strings"
 
 	"github.com/jackc/pgx/v5/pgtype"
@@ -104,20 +105,20 @@ const firstCustomOID = 16384
 func (t *CatalogueType) BuiltIn() bool { return t.OID < firstCustomOID }
 
 // newTextForm returns the form of Go type t; of arrays, t has to be a slice or a
-// string with the whole literal.
-func newTextForm(t reflect.Type, array bool) (textForm, error) {
+// string with the whole literal. Outer are the structs that it is a part of.
+func newTextForm(t reflect.Type, array bool, outer ...reflect.Type) (textForm, error) {
 	switch {
 	case t.Kind() == reflect.Pointer && t.Elem().Kind() == reflect.Pointer:
 		return nil, errors.New("it is a pointer to a pointer")
 	case t.Kind() == reflect.Pointer:
-		form, err := newTextForm(t.Elem(), array)
+		form, err := newTextForm(t.Elem(), array, outer...)
 		return pointerForm{form}, err
 	case CustomForm(t):
 		return leafForm{pgtype.TextOID, ""}, nil
 	case t.Kind() == reflect.String:
 		return stringForm{}, nil
 	case array && t.Kind() == reflect.Slice && t.Elem().Kind() != reflect.Uint8:
-		form, err := newTextForm(t.Elem(), false)
+		form, err := newTextForm(t.Elem(), false, outer...)
 		return arrayForm{form}, err
 	case array:
 		return nil, errors.New("it is no slice")
@@ -130,7 +131,7 @@ func newTextForm(t reflect.Type, array bool) (textForm, error) {
 		return leafForm{pg.OID, pg.Class}, nil
 	}
 	if t.Kind() == reflect.Struct && !ownGetter(t) {
-		return newRecordForm(t)
+		return newRecordForm(t, outer)
 	}
 	return nil, errors.New("it has no text form")
 }
@@ -285,14 +286,18 @@ type recordForm struct {
 	forms  []textForm
 }
 
-func newRecordForm(t reflect.Type) (textForm, error) {
+func newRecordForm(t reflect.Type, outer []reflect.Type) (textForm, error) {
+	if slices.Contains(outer, t) {
+		return nil, errors.New("no composite is a member of itself")
+	}
+	outer = append(outer, t)
 	f := recordForm{typ: t}
 	for i := range t.NumField() {
 		sf := t.Field(i)
 		if !sf.IsExported() || sf.Tag.Get("db") == "-" {
 			continue
 		}
-		form, err := newTextForm(sf.Type, sf.Type.Kind() == reflect.Slice && sf.Type.Elem().Kind() != reflect.Uint8)
+		form, err := newTextForm(sf.Type, sf.Type.Kind() == reflect.Slice && sf.Type.Elem().Kind() != reflect.Uint8, outer...)
 		if err != nil {
 			return nil, fmt.Errorf("field %s: %w", sf.Name, err)
 		}

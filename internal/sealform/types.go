@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"reflect"
+	"slices"
 	"strings"
 	"time"
 
@@ -134,6 +135,8 @@ var (
 // Default names the PostgreSQL type that t has without type=, or "".
 func Default(t reflect.Type) string {
 	switch {
+	case isEndless(t):
+		return ""
 	case t.Kind() == reflect.Pointer:
 		return Default(t.Elem())
 	case t == rawJSONType:
@@ -180,6 +183,17 @@ func Default(t reflect.Type) string {
 		}
 	}
 	return ""
+}
+
+// isEndless reports whether t is made of itself alone, as type T []T is.
+func isEndless(t reflect.Type) bool {
+	for seen := []reflect.Type{}; t.Kind() == reflect.Pointer || t.Kind() == reflect.Slice || t.Kind() == reflect.Array; t = t.Elem() {
+		if slices.Contains(seen, t) {
+			return true
+		}
+		seen = append(seen, t)
+	}
+	return false
 }
 
 // hasJSON reports whether a struct keeps anything at all as JSON.

@@ -25,6 +25,7 @@ func rows(c store.Customer, m *store.Member, all []store.Customer, byID map[int6
 	fmt.Fprintln(io.Discard, c)       // want `fmt.Fprintln`
 	_ = fmt.Errorf("customer %v", c)  // want `fmt.Errorf`
 	fmt.Printf("%[2]v %[1]d\n", 1, c) // want `fmt.Printf`
+	fmt.Println(store.Rings{})        // want `store.Rings.Ring`
 	fmt.Println(struct {              // want `Customer.Email`
 		n int
 		c store.Customer

@@ -132,6 +132,17 @@ type (
 	Loop  *Loop
 )
 
+// Ring embeds itself and nothing else.
+type Ring struct{ *Ring }
+
+// Rings has a column of such.
+type Rings struct {
+	Ring  Ring   `db:"ring" seal:"encrypt"`
+	Other Ring   `db:"other"`
+	Email string `db:"email" seal:"encrypt"`
+	*Rings
+}
+
 // Numbers has a sealed number.
 type Numbers struct {
 	Age int `db:"age" seal:"encrypt"`

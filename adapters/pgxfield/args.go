@@ -12,6 +12,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/sealfield/sealfield/crypto"
+	"github.com/sealfield/sealfield/internal/sealform"
 	"github.com/sealfield/sealfield/token"
 )
 
@@ -158,8 +159,8 @@ func (t *table) rewrite(ctx context.Context, conn *pgx.Conn, sql string, row ref
 			return "", nil, fmt.Errorf("@%s: %w", a.name, err)
 		}
 	}
-	if len(w.out) > mostBytes {
-		return "", nil, &sizeError{"the sealed values of the statement", len(w.out), mostBytes}
+	if len(w.out) > sealform.MostBytes {
+		return "", nil, &sealform.SizeError{What: "the sealed values of the statement", Bytes: len(w.out), Most: sealform.MostBytes}
 	}
 	return st.sql, values, nil
 }

@@ -51,6 +51,7 @@ type column struct {
 	pg      sealform.Type
 	codec   sealform.Codec
 	crypto  *crypto.Field
+	most    int // bytes of a sealed value
 	indexes []*index
 }
 
@@ -67,7 +68,7 @@ type Marker[T any] interface{ Column() *Column[T] }
 // as it stays the same, whatever becomes of the table and the column. pgxfield reads
 // and writes the same values where its names, its types and its row key are the same.
 func NewColumn[T any](kr *keyring.Keyring, name string, cfg Config) (*Column[T], error) {
-	c := &Column[T]{column{keyring: kr, name: name, cfg: cfg}}
+	c := &Column[T]{column{keyring: kr, name: name, cfg: cfg, most: sealform.MostBytes}}
 	if err := c.complete(reflect.TypeFor[T]()); err != nil {
 		return nil, fmt.Errorf("sqlfield: column %s: %w", name, err)
 	}
@@ -140,6 +141,9 @@ func title[C any](c *column) string {
 func (c *column) seal(ctx context.Context, dst, plain []byte, at crypto.Binding) ([]byte, error) {
 	if token.IsToken(plain) {
 		return nil, token.ErrIsToken // a vault's, which has a column of its own
+	}
+	if n := len(plain) + crypto.Overhead; n > c.most {
+		return nil, &sealform.SizeError{What: "the sealed value", Bytes: n, Most: c.most}
 	}
 	if !c.cfg.Raw {
 		if err := crypto.RefuseSealed(ctx, derive.Access{}, c.keyring, c.pg.Class, plain, at.Scope, keyring.Encryption); err != nil {

@@ -57,7 +57,8 @@ var (
 	ErrSealed = crypto.ErrSealed
 
 	// ErrValue is the error of a value that a column of its type could not hold in
-	// the clear, or would give back as another one: see package pgxfield.
+	// the clear, or would give back as another one, or of one that is too large: see
+	// package pgxfield.
 	ErrValue = sealform.ErrValue
 )
 

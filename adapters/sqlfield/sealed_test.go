@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -337,6 +338,24 @@ func TestErrValue(t *testing.T) {
 	use[string](t, kr, "t.v", sqlfield.Config{})
 	v := sqlfield.Of[mark[string]]("\xff")
 	require.ErrorIs(t, sqlfield.Seal(t.Context(), crypto.Binding{}, &v), sqlfield.ErrValue)
+}
+
+// TestSizes has values that are too large.
+func TestSizes(t *testing.T) {
+	column := use[string](t, newKeyring(t), "t.v", sqlfield.Config{})
+	require.Equal(t, 1<<29-1<<10, column.Limit(100), "as pgxfield has it")
+	fits, more := strings.Repeat("x", 100-crypto.Overhead), strings.Repeat("x", 101-crypto.Overhead)
+	require.Len(t, ciphertext(t, sealIt(t, crypto.Binding{}, fits)), 100)
+	require.Len(t, ciphertext(t, sqlfield.Of[mark[string]](fits)), 100)
+	const why = "the sealed value would be of 101 bytes, and the most are 100"
+	v := sqlfield.Of[mark[string]](more)
+	got, err := v.Value()
+	require.ErrorIs(t, err, sqlfield.ErrValue)
+	require.EqualError(t, err, "sqlfield: t.v: value: "+why)
+	require.Equal(t, []byte{}, got)
+	err = sqlfield.Seal(t.Context(), crypto.Binding{}, &v)
+	require.ErrorIs(t, err, sqlfield.ErrValue)
+	require.EqualError(t, err, "sqlfield: t.v: seal: "+why)
 }
 
 // TestMistakes are found when the program starts.

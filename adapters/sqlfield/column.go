@@ -52,7 +52,7 @@ type column struct {
 	codec   sealform.Codec
 	crypto  *crypto.Field
 	most    int // bytes of a sealed value
-	indexes []*index
+	indexes indexes
 }
 
 // Marker is a type of the program's, without fields, that stands for a column in the
@@ -168,7 +168,7 @@ func (c *column) needsPlace() string {
 		return "it is bound to its row"
 	case c.keyring.Scoped():
 		return "its keys have a scope"
-	case len(c.indexes) > 0:
+	case len(c.indexes.all()) > 0:
 		return "it has an index"
 	}
 	return ""

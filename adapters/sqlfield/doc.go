@@ -70,6 +70,7 @@
 // packages crypto and token: lengths, key versions, and equality where there is an
 // index.
 //
-// Columns and indexes are made once, before they are used, and safe for concurrent use
-// from then on. The keyring stays the caller's.
+// Columns and indexes are made once, before the column seals a value, and safe for
+// concurrent use. The program's variables are not: set them before they are used. The
+// keyring stays the caller's.
 package sqlfield

@@ -8,6 +8,8 @@ import (
 	"fmt"
 	"reflect"
 	"strings"
+	"sync"
+	"sync/atomic"
 
 	"github.com/sealfield/sealfield/internal/sealform"
 	"github.com/sealfield/sealfield/token"
@@ -32,19 +34,54 @@ type IndexMarker[T any] interface{ Index() *Index[T] }
 
 // NewIndex returns an index of the column, to be kept in a column of its own, of bytes.
 // From then on Seal wants its Tag together with each value. cfg is as for
-// token.NewIndex, of kind Exact and with 128 bits; normalizers are for text. It has to
-// be called before anything uses the column. pgxfield has the same index under index=.
+// token.NewIndex, of kind Exact and with 128 bits; normalizers are for text. Once the
+// column has sealed a value it is an error, since that value has no such tag. pgxfield
+// has the same index under index=.
 func (c *Column[T]) NewIndex(cfg token.IndexConfig) (*Index[T], error) {
 	if c == nil || c.crypto == nil {
 		return nil, fmt.Errorf("sqlfield: index of %s: %w", reflect.TypeFor[T](), ErrNotSetUp)
 	}
 	x := &Index[T]{index{of: &c.column}}
 	var err error
-	if x.token, err = c.newIndex(cfg); err != nil {
+	if x.token, err = c.newIndex(cfg); err == nil {
+		err = c.indexes.add(&x.index)
+	}
+	if err != nil {
 		return nil, fmt.Errorf("sqlfield: index of %s: %w", c.name, err)
 	}
-	c.indexes = append(c.indexes, &x.index)
 	return x, nil
+}
+
+// indexes are those of a column, in full from the first value on that it seals.
+type indexes struct {
+	list  []*index
+	full  atomic.Bool // that list does not change any more
+	mutex sync.Mutex  // guards list until then
+}
+
+// all returns the indexes, of which there will be no more.
+func (x *indexes) all() []*index {
+	if !x.full.Load() {
+		x.mutex.Lock()
+		x.full.Store(true)
+		x.mutex.Unlock()
+	}
+	return x.list
+}
+
+func (x *indexes) add(added *index) error {
+	x.mutex.Lock()
+	defer x.mutex.Unlock()
+	if x.full.Load() {
+		return errors.New("the column has sealed values already, which have no tags of it: make it before")
+	}
+	for _, other := range x.list {
+		if other.token.Config().Normalizer.ID() == added.token.Config().Normalizer.ID() {
+			return errors.New("there is such an index already")
+		}
+	}
+	x.list = append(x.list, added)
+	return nil
 }
 
 func (c *column) newIndex(cfg token.IndexConfig) (*token.Index, error) {
@@ -62,11 +99,6 @@ func (c *column) newIndex(cfg token.IndexConfig) (*token.Index, error) {
 	}
 	if full := x.Config(); full.Kind != token.Exact || full.Bits != 128 {
 		return nil, errors.New("it has to be of kind exact, with 128 bits: search others with pgxfield")
-	}
-	for _, other := range c.indexes {
-		if other.token.Config().Normalizer.ID() == x.Config().Normalizer.ID() {
-			return nil, errors.New("there is such an index already")
-		}
 	}
 	return x, nil
 }

@@ -229,7 +229,7 @@ func both[V any](x exchange, column string, cfg sqlfield.Config, want V) {
 func indexed[V any](x exchange, column string, cfg token.IndexConfig, want V) {
 	both(x, column, sqlfield.Config{}, want)
 	ctx := x.t.Context()
-	index, err := get[*sqlfield.Column[V]]().NewIndex(cfg)
+	index, err := use[V](x.t, x.keys, "app.wide."+column, sqlfield.Config{RowBound: true}).NewIndex(cfg)
 	require.NoError(x.t, err)
 	set(index)
 	tags, err := index.Match(ctx, want, "acme")

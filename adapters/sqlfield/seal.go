@@ -137,7 +137,7 @@ func (p *sealing) value(i int, v valueField) error {
 			return err
 		}
 	}
-	for _, x := range c.indexes {
+	for _, x := range c.indexes.all() {
 		if err := p.tag(x, s.plain, null); err != nil {
 			return err
 		}

@@ -176,10 +176,63 @@ func TestSealRefuses(t *testing.T) {
 	}
 
 	// A value that a second index has no tag for.
+	usePerson(t, newKeyring(t))
 	_, err := get[*sqlfield.Column[string]]().NewIndex(token.IndexConfig{Normalizer: token.Email})
 	require.NoError(t, err)
 	p := newPerson(1, "Ann", 41)
 	require.ErrorContains(t, sqlfield.Seal(ctx, p.place(), sqlfield.Fields(p)...), "without the tag of an index")
+}
+
+// TestLateIndex makes an index of a column in use: each value that is sealed without its
+// tag is one before the index, which then can not be made.
+func TestLateIndex(t *testing.T) {
+	ctx := t.Context()
+	kr := newKeyring(t)
+	for _, seal := range []func(v sealed[string]) error{
+		func(v sealed[string]) error { return sqlfield.Seal(ctx, crypto.Binding{}, &v) },
+		func(v sealed[string]) error { _, err := v.Value(); return err },
+	} {
+		c := use[string](t, kr, "t.v", sqlfield.Config{})
+		_, err := c.NewIndex(token.IndexConfig{})
+		require.NoError(t, err)
+		require.Error(t, seal(sqlfield.Of[mark[string]]("v")))
+		_, err = c.NewIndex(token.IndexConfig{Normalizer: token.Email})
+		require.ErrorContains(t, err, "sqlfield: index of t.v: the column has sealed values already")
+
+		c = use[string](t, kr, "t.v", sqlfield.Config{})
+		require.NoError(t, seal(sqlfield.Of[mark[string]]("v")))
+		_, err = c.NewIndex(token.IndexConfig{})
+		require.ErrorContains(t, err, "sqlfield: index of t.v: the column has sealed values already")
+		require.NoError(t, seal(sqlfield.Of[mark[string]]("v")))
+
+		var late int
+		for range 200 {
+			c := use[string](t, kr, "t.v", sqlfield.Config{})
+			start := make(chan struct{})
+			failed := make([]error, 4)
+			var all sync.WaitGroup
+			for i := range failed {
+				all.Go(func() {
+					<-start
+					failed[i] = seal(sqlfield.Of[mark[string]]("v"))
+				})
+			}
+			var err error
+			all.Go(func() {
+				<-start
+				_, err = c.NewIndex(token.IndexConfig{})
+			})
+			close(start)
+			all.Wait()
+			for _, f := range failed {
+				require.Equal(t, err == nil, f != nil, "%v, %v", err, f)
+			}
+			if err != nil {
+				late++
+			}
+		}
+		t.Logf("the index came too late in %d of 200 rounds", late)
+	}
 }
 
 // TestTagScan has what a driver may hand over.

@@ -9,6 +9,9 @@ import (
 	"log/slog"
 	"math/big"
 	"net/netip"
+	"reflect"
+	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -328,6 +331,37 @@ func TestHostileValues(t *testing.T) {
 			require.Less(t, len(wrapped+replaced), 5000, what)
 		}
 	}
+}
+
+// TestLargeValues has maps and lists of more values than are looked at. The work is that
+// of those which are.
+func TestLargeValues(t *testing.T) {
+	note := "sealed(key 80000001)"
+	sealed := string(append([]byte{1, 0x80, 0, 0, 1}, make([]byte, 28)...))
+	const looked, all = 1 << 16, 10 << 16
+	texts, list, mixed, sealedTexts := map[string]int{}, make([]string, all), map[int]any{}, make([]string, all)
+	for i := range all {
+		texts[strconv.Itoa(i)], list[i], mixed[i], sealedTexts[i] = i, "x", i, "x"
+	}
+	sealedTexts[1] = sealed
+	for what, v := range map[string]any{"texts": texts, "list": list, "mixed": mixed, "mixed list": slices.Repeat([]any{1}, all)} {
+		work := testing.AllocsPerRun(1, func() { slogfield.ReplaceAttr(nil, slog.Any("v", v)) })
+		require.Less(t, work, 8.0*looked, what)
+	}
+
+	out := slogfield.ReplaceAttr(nil, slog.Any("v", sealedTexts)).Value.Any().([]any)
+	require.Len(t, out, all, "the rest is there")
+	require.Equal(t, []any{"x", note, "x"}, out[:3])
+	require.Equal(t, "x", out[all-1])
+	for _, v := range []any{texts, list} {
+		require.Equal(t, reflect.TypeOf(v), reflect.TypeOf(slogfield.ReplaceAttr(nil, slog.Any("v", v)).Value.Any()))
+	}
+	texts[sealed] = 1
+	if m, changed := slogfield.ReplaceAttr(nil, slog.Any("v", texts)).Value.Any().(map[string]any); changed { // by the order of the map
+		require.Len(t, m, all+1)
+		require.Contains(t, m, note)
+	}
+	require.Equal(t, "[redacted]", slogfield.ReplaceAttr(nil, slog.Any("v", mixed)).Value.Any())
 }
 
 func TestHandlerConforms(t *testing.T) {

@@ -16,8 +16,9 @@ const (
 
 // walk is the way through the value of one attribute.
 type walk struct {
-	path []reference // pointers that are followed
-	left int         // values that may yet be looked at
+	path    []reference // pointers that are followed
+	left    int         // values that may yet be looked at
+	secrets bool        // the whole is redacted if none is left
 
 	// speaker is the struct of the error that is looked at, or nil: its text stands for
 	// what it has in unexported fields. The same struct prints without it, as no error,
@@ -46,8 +47,8 @@ func redactAny(x any) (out any, changed bool) {
 			out, changed = marker, true
 		}
 	}()
-	w := walk{left: maxValues}
-	if out, changed = w.value(v, 0); w.left <= 0 && p.holds&secrets != 0 {
+	w := walk{left: maxValues, secrets: p.holds&secrets != 0}
+	if out, changed = w.value(v, 0); w.left <= 0 && w.secrets {
 		return marker, true
 	}
 	return out, changed
@@ -158,9 +159,16 @@ func (w *walk) reflected(v reflect.Value, depth int) (any, bool) {
 	return w.value(v, depth+1)
 }
 
+// isOver reports whether what is left of a list or map need not be gone through: nobody
+// sees the copy of it, or there is none.
+func (w *walk) isOver(changed bool) bool { return w.left <= 0 && (w.secrets || !changed) }
+
 func (w *walk) elements(v reflect.Value, depth int) (out any, changed bool) {
 	var all []any
 	for i := range v.Len() {
+		if w.isOver(all != nil) {
+			return nil, false
+		}
 		seen, ok := w.value(v.Index(i), depth+1)
 		if ok && all == nil {
 			all = make([]any, v.Len())
@@ -184,9 +192,12 @@ func (w *walk) entries(v reflect.Value, depth int) (out any, changed bool) {
 	if planOf(keys).holds != 0 {
 		keys = stringType
 	}
-	all := reflect.MakeMapWithSize(reflect.MapOf(keys, anyType), v.Len())
+	all := reflect.MakeMapWithSize(reflect.MapOf(keys, anyType), min(v.Len(), w.left))
 	same := map[string]int{}
 	for it := v.MapRange(); it.Next(); {
+		if w.isOver(changed) {
+			return nil, false
+		}
 		k := it.Key()
 		if keys == stringType {
 			seen, ok := w.value(k, depth+1)

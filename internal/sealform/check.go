@@ -49,9 +49,10 @@ func NewMap() *Map {
 
 // rule is what values of a type are held to. A nil part holds them to nothing.
 type rule struct {
-	value func(v any) error       // what pgx is given, where it would make another value of it
-	form  func(form []byte) error // what it makes of it, as PostgreSQL's receive function has it
-	text  *regexp.Regexp          // texts, where pgx reads more than PostgreSQL does
+	value func(v any) error        // what pgx is given, where it would make another value of it
+	form  func(form []byte) error  // what it makes of it, as PostgreSQL's receive function has it
+	text  *regexp.Regexp           // texts, where pgx reads more than PostgreSQL does
+	plain func(text string) string // the text as pgx reads it, where PostgreSQL reads more
 }
 
 // checked is a codec that holds values to a rule.
@@ -75,6 +76,9 @@ func (c checked) PlanEncode(m *pgtype.Map, oid uint32, format int16, value any) 
 func (c checked) DecodeValue(m *pgtype.Map, oid uint32, format int16, src []byte) (any, error) {
 	if src != nil && format == pgtype.TextFormatCode && c.text != nil && !c.text.Match(src) {
 		return nil, errSpelling
+	}
+	if src != nil && format == pgtype.TextFormatCode && c.plain != nil {
+		src = []byte(c.plain(string(src)))
 	}
 	v, err := c.Codec.DecodeValue(m, oid, format, src)
 	if infinity, ok := v.(pgtype.InfinityModifier); ok { // which pgx can not encode again
@@ -144,13 +148,13 @@ var rules = map[uint32]rule{
 	pgtype.Int4OID:        {value: wholeNumber},
 	pgtype.Float4OID:      {value: exactFloat32},
 	pgtype.Float8OID:      {value: exactFloat64},
-	pgtype.NumericOID:     {form: formOfNumeric},
+	pgtype.NumericOID:     {form: formOfNumeric, plain: withoutExponent},
 	pgtype.UUIDOID:        {value: sizeOfUUID, text: regexp.MustCompile(`^[\da-fA-F]{8}(-?)(?:[\da-fA-F]{4}-?){3}[\da-fA-F]{12}$`)},
 	pgtype.BoolOID:        {text: regexp.MustCompile(`^(?:t|f|true|false)$`)},
 	pgtype.DateOID:        {value: rangeOfDate},
 	pgtype.TimestampOID:   {value: rangeOfTimestamp},
 	pgtype.TimestamptzOID: {value: rangeOfTimestamptz},
-	pgtype.TimeOID:        {value: timeWithoutDate, form: formOfTime, text: regexp.MustCompile(`^\d\d:[0-5]\d:[0-5]\d(?:\.\d{1,6})?$`)},
+	pgtype.TimeOID:        {value: timeWithoutDate, form: formOfTime, text: regexp.MustCompile(`^\d\d:[0-5]\d(?::[0-5]\d(?:\.\d{1,6})?)?$`), plain: withSeconds},
 	pgtype.IntervalOID:    {value: wholeMicros, text: regexp.MustCompile(`^(?:-?\d{1,7} years? ?)?(?:[+-]?\d{1,8} mons? ?)?(?:[+-]?\d{1,9} days? ?)?(?:[+-]?\d{1,9}:[0-5]\d:[0-5]\d(?:\.\d{1,6})?)?$`)},
 	pgtype.InetOID:        {value: plainAddress, text: regexp.MustCompile(`^[^%]*$`)},
 	pgtype.CIDROID:        {value: plainNetwork, text: regexp.MustCompile(`^[^%]*$`)},
@@ -257,16 +261,50 @@ const (
 
 // fitsNumeric reports whether a number of JSON is small enough for numeric.
 func fitsNumeric(number string) bool {
-	mantissa, exponent, _ := strings.Cut(strings.ToLower(strings.TrimPrefix(number, "-")), "e")
+	digits, scale, ok := parseNumber(strings.TrimPrefix(number, "-"))
+	return ok && (digits == "" || len(digits)-scale <= mostWhole) && scale <= mostFraction
+}
+
+// parseNumber returns the digits of a number without a sign, from the first that is not
+// zero on, and how many are behind the point. PostgreSQL reads no greater exponents.
+func parseNumber(number string) (digits string, scale int, ok bool) {
+	mantissa, exponent, hasExponent := strings.Cut(strings.ToLower(number), "e")
 	whole, fraction, _ := strings.Cut(mantissa, ".")
 	e := 0
-	if exponent != "" {
+	if hasExponent {
 		var err error
-		if e, err = strconv.Atoi(exponent); err != nil || e > mostWhole || e < -mostFraction {
-			return false
+		if e, err = strconv.Atoi(exponent); err != nil || e >= math.MaxInt32/2 || e <= -math.MaxInt32/2 {
+			return "", 0, false
 		}
 	}
-	return len(whole)+e <= mostWhole && len(fraction)-e <= mostFraction
+	return strings.TrimLeft(whole+fraction, "0"), len(fraction) - e, true
+}
+
+var withExponent = regexp.MustCompile(`^([+-]?)((?:\d+(?:\.\d*)?|\.\d+)[eE][+-]?\d+)$`)
+
+// withoutExponent writes out the number of a text such as 1.5e3.
+func withoutExponent(text string) string {
+	parts := withExponent.FindStringSubmatch(text)
+	if parts == nil || !fitsNumeric(parts[2]) {
+		return text
+	}
+	digits, scale, _ := parseNumber(parts[2])
+	if digits == "" {
+		digits, scale = "0", max(0, scale)
+	}
+	if scale <= 0 {
+		return parts[1] + digits + strings.Repeat("0", -scale)
+	}
+	digits = strings.Repeat("0", max(0, scale+1-len(digits))) + digits
+	point := len(digits) - scale
+	return parts[1] + digits[:point] + "." + digits[point:]
+}
+
+func withSeconds(text string) string {
+	if len(text) == len("11:22") {
+		return text + ":00"
+	}
+	return text
 }
 
 func formOfNumeric(form []byte) error {

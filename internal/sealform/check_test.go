@@ -1,6 +1,8 @@
 package sealform
 
 import (
+	"fmt"
+	"math/big"
 	"testing"
 
 	"github.com/jackc/pgx/v5/pgtype"
@@ -68,5 +70,26 @@ func TestMapsAreChecked(t *testing.T) {
 		require.Equal(t, before.Name, after.Name)
 		require.IsType(t, checked{}, after.Codec)
 		require.NotEqual(t, before.Codec, after.Codec)
+	}
+}
+
+// TestWithoutExponent holds numbers that are written out to what they were.
+func TestWithoutExponent(t *testing.T) {
+	for _, sign := range []string{"", "-", "+"} {
+		for _, mantissa := range []string{"0", "1", "10", "007", "0.0", "0.50", "12.345", ".5", "5.", "00.001", "123456789012345678901234567890.5"} {
+			for e := -40; e <= 40; e++ {
+				text := fmt.Sprint(sign, mantissa, "e", e)
+				plain := withoutExponent(text)
+				want, ok := new(big.Rat).SetString(text)
+				require.True(t, ok, text)
+				got, ok := new(big.Rat).SetString(plain)
+				require.True(t, ok, plain)
+				require.Zero(t, want.Cmp(got), "%s is %s", text, plain)
+				require.NotContains(t, plain, "e")
+			}
+		}
+	}
+	for _, other := range []string{"", "e", "1", "1.5", "NaN", "Infinity", "1e", "e1", "1e1.0", "0x1e2", "1e99999999999999999999", "1e131072", " 1e5"} {
+		require.Equal(t, other, withoutExponent(other))
 	}
 }

@@ -128,7 +128,8 @@ func TestFaithful(t *testing.T) {
 		hold(t, conn, taken, "float4", "0.1")
 		hold(t, conn, refused, "numeric", pgtype.Numeric{Int: mustInt("1"), Exp: -16384, Valid: true}, pgtype.Numeric{Int: mustInt("1"), Exp: 131072, Valid: true})
 		hold(t, conn, taken, "numeric", pgtype.Numeric{Int: mustInt("1"), Exp: -16383, Valid: true})
-		hold(t, conn, refused, "numeric", "1,5", "x", "1e200000")
+		hold(t, conn, refused, "numeric", "1,5", "x", "1e200000", "1e131072", "0.1e131073", "1e-16384", "0e-16384", "1.0e-16383", "1e2147483647", "0e2147483647", "1e-2147483648", "1e", "e5", ".e5", "1e5.0", "1e5e5", "1e+", "--1e5")
+		hold(t, conn, taken, "numeric", "1e5", "-1.50e1", "+1E5", ".5e1", "5.e-1", "1e-3", "0e5", "0e131072", "0e1000000", "001.2300e+3", "1e131071", "0.1e131072", "0.001e131074", "1e-16383", "10e-16383", json.Number("1.5e-7"))
 	})
 	t.Run("times", func(t *testing.T) {
 		for _, typ := range []string{"timestamp", "timestamptz"} {
@@ -148,8 +149,8 @@ func TestFaithful(t *testing.T) {
 		hold(t, conn, refused, "date[]", []time.Time{early})
 		hold(t, conn, refused, "daterange", between(day(2000), day(5874898)))
 
-		hold(t, conn, taken, "time", "00:00:00", "23:59:59.999999", "24:00:00")
-		hold(t, conn, refused, "time", "25:61:00", "10:61:00", "10:00:61", "24:00:01", "00:00:00.1234567", "x")
+		hold(t, conn, taken, "time", "11:22", "00:00", "24:00", "00:00:00", "23:59:59.999999", "24:00:00")
+		hold(t, conn, refused, "time", "25:61:00", "10:61:00", "10:00:61", "24:00:01", "24:01", "25:00", "11:60", "00:00:00.1234567", "x")
 		hold(t, conn, refused, "time", pgtype.Time{Microseconds: -1, Valid: true}, pgtype.Time{Microseconds: 86_400_000_001, Valid: true})
 		hold(t, conn, refused, "time[]", []pgtype.Time{{Microseconds: 86_400_000_001, Valid: true}})
 		clock, err := time.Parse("15:04", "11:22")
@@ -208,8 +209,8 @@ func TestFaithful(t *testing.T) {
 		}
 		hold(t, conn, taken, "json", json.RawMessage(`"\u0000"`), json.RawMessage(`"\ud800"`), json.RawMessage(`1e999999`))
 		hold(t, conn, refused, "jsonb", json.RawMessage(`"\u0000"`), json.RawMessage(`{"a\u0000": 1}`), json.RawMessage(`"\ud800"`), json.RawMessage(`"\ud800x"`), json.RawMessage(`"\ud800\n"`), json.RawMessage(`"\udc00"`),
-			json.RawMessage(`"\ud800\ud800"`), json.RawMessage(`1e999999`), json.RawMessage(`[1e131072]`), json.RawMessage(`1e-16384`), json.RawMessage(`1E99999999999999999999`))
-		hold(t, conn, taken, "jsonb", json.RawMessage(`"\ud83d\ude00 \\u0000 \\ud800 \" \u00ff"`), json.RawMessage(`[1e5, -1.5, 0, true, null]`))
+			json.RawMessage(`"\ud800\ud800"`), json.RawMessage(`1e999999`), json.RawMessage(`[1e131072]`), json.RawMessage(`1e-16384`), json.RawMessage(`0e-16384`), json.RawMessage(`0.01e131074`), json.RawMessage(`0e2147483647`), json.RawMessage(`1E99999999999999999999`))
+		hold(t, conn, taken, "jsonb", json.RawMessage(`"\ud83d\ude00 \\u0000 \\ud800 \" \u00ff"`), json.RawMessage(`[1e5, -1.5, 0, true, null]`), json.RawMessage(`[0e131072, 0.0E+1000000, 0.001e13, 0.5]`))
 		hold(t, conn, refused, "jsonb[]", []json.RawMessage{json.RawMessage(`"\u0000"`)})
 		hold(t, conn, refused, "jsonb", map[string]string{"a": "\x00"})
 		hold(t, conn, taken, "json", map[string]string{"a": "\x00"})

@@ -21,7 +21,7 @@ var databasePaths = map[string]bool{
 	sqlxPath:             true,
 	bunPath:              true,
 	gormPath:             true,
-	gormPath + "/clause": true,
+	gormClausePath:       true,
 }
 
 // What to use in place of what was found.
@@ -46,6 +46,10 @@ func (c *checker) database(cur inspector.Cursor, call *ast.CallExpr, fn *types.F
 			return
 		}
 	case sqlxPath:
+		if recv := fn.Signature().Recv(); recv != nil && typeNamed(recv.Type(), "NamedStmt") {
+			c.namedStatement(call, name)
+			return
+		}
 		if strings.HasPrefix(fn.Name(), "Named") || fn.Name() == "BindNamed" {
 			c.namedStruct(call, name)
 			return
@@ -57,6 +61,10 @@ func (c *checker) database(cur inspector.Cursor, call *ast.CallExpr, fn *types.F
 		}
 	case gormPath:
 		c.gorm(call, fn, name)
+	case gormClausePath:
+		if fn.Name() == "Assignments" && len(call.Args) == 1 { // and no method
+			c.reportCarried(call, call.Args[0], c.carries(call.Args[0]), " is written in the clear by "+name+useSQL)
+		}
 	}
 	c.statement(call, fn, name)
 }
@@ -120,7 +128,8 @@ func (c *checker) statement(call *ast.CallExpr, fn *types.Func, name string) {
 	takesArgs, last := argsOf(fn)
 	for i := range min(last, len(call.Args)) {
 		param, arg := fn.Signature().Params().At(i), call.Args[i]
-		if isString(c.info.TypeOf(arg)) && (takesArgs || param.Name() == "sql" || param.Name() == "query") {
+		isSQL := takesArgs || param.Name() == "sql" || param.Name() == "query" || isGormText(fn)
+		if isString(c.info.TypeOf(arg)) && isSQL {
 			c.reportCarried(call, arg, c.carries(arg), " stands in the clear in the SQL of "+name+hint)
 		}
 	}

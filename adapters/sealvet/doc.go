@@ -25,7 +25,7 @@
 // interface. Printed are rows, alone or in pointers, slices, maps and other structs,
 // in so far as fmt, or encoding/json for slog, would show the value: a type with a
 // Format method, or for slog LogValue, speaks for itself. A single field is reported
-// in fmt.Print, fmt.Errorf, errors.New, log and slog; in fmt.Sprint, Append, and
+// in fmt.Print, fmt.Errorf, errors.New, panic, log and slog; in fmt.Sprint, Append, and
 // Fprint to a writer other than os.Stdout and os.Stderr it may be what the program is
 // for, and only the flag -strict reports it.
 //
@@ -44,8 +44,8 @@
 //	-loggers=a,b   import paths of more packages whose functions log
 //
 // It is a reader, not a proof. It follows a value through string concatenation,
-// Sprintf, package strings, conversions, slices, maps, and local variables that are
-// assigned once. It does not see values that pass through other functions,
+// Sprintf, package strings, builders of text, conversions, slices, maps, and local
+// variables that are assigned once. It does not see values that pass through other functions,
 // through other structs, interfaces or variables assigned twice; sealed columns
 // written from values that are no field (but for GORM's maps, where the model is
 // known); reflection, encoding/json, templates, and testing.T.Log. The CHECKs of

@@ -8,7 +8,10 @@ import (
 	"strings"
 )
 
-const gormPath = "gorm.io/gorm"
+const (
+	gormPath       = "gorm.io/gorm"
+	gormClausePath = gormPath + "/clause"
+)
 
 // gorm looks at GORM's methods that take rows, maps of columns, or one column.
 func (c *checker) gorm(call *ast.CallExpr, fn *types.Func, name string) {
@@ -35,12 +38,37 @@ func (c *checker) gorm(call *ast.CallExpr, fn *types.Func, name string) {
 			c.gormColumn(call, call.Args[n-2], call.Args[n-1], written)
 		}
 	case "Where", "Not", "Or", "Attrs", "Assign", "FirstOrCreate", "FirstOrInit", "Having":
-		for _, arg := range call.Args {
-			after := " is an argument of " + name + " in the clear" + useSQL
-			c.gormMap(call, arg, after)
-			c.setFields(call, arg, after)
+		c.gormConditions(call, call.Args, name)
+	case "First", "Last", "Take", "Find": // what they fill comes first
+		if len(call.Args) > 0 {
+			c.gormConditions(call, call.Args[1:], name)
 		}
 	}
+}
+
+// gormConditions looks at conditions that are maps, or rows.
+func (c *checker) gormConditions(call *ast.CallExpr, conditions []ast.Expr, name string) {
+	after := " is an argument of " + name + " in the clear" + useSQL
+	for _, arg := range conditions {
+		c.gormMap(call, arg, after)
+		c.setFields(call, arg, after)
+	}
+}
+
+// gormClause looks at a literal of one of GORM's conditions or assignments.
+func (c *checker) gormClause(lit *ast.CompositeLit) {
+	named, ok := types.Unalias(c.info.TypeOf(lit)).(*types.Named)
+	if !ok || pathOf(named.Obj()) != gormClausePath {
+		return
+	}
+	for _, e := range elements(lit) {
+		c.reportCarried(lit, e, c.carries(e), " stands in the clear in clause."+named.Obj().Name()+useSQL)
+	}
+}
+
+// isGormText tells whether a method of GORM takes a text of SQL alone.
+func isGormText(fn *types.Func) bool {
+	return pathOf(fn) == gormPath && (fn.Name() == "Order" || fn.Name() == "Group")
 }
 
 // gormRow reports a row that GORM writes. Where Select or Omit choose the columns

@@ -5,6 +5,8 @@ import (
 	"go/types"
 	"slices"
 	"strings"
+
+	"golang.org/x/tools/go/types/typeutil"
 )
 
 // printing looks at a call that prints its arguments.
@@ -31,6 +33,24 @@ func (c *checker) printing(call *ast.CallExpr, fn *types.Func) {
 		last = min(last, len(call.Args))
 		for _, arg := range slices.Concat(call.Args[:last], c.arguments(call, last)) {
 			c.logged(call, fn, arg)
+		}
+	}
+}
+
+// builtin looks at a call of panic, print or println. What panics is printed by the
+// runtime, or by what recovers it.
+func (c *checker) builtin(call *ast.CallExpr) {
+	b, ok := typeutil.Callee(c.info, call).(*types.Builtin)
+	if !ok || b.Name() != "panic" && b.Name() != "print" && b.Name() != "println" {
+		return
+	}
+	p := printer{fmt: true, verb: plainVerb}
+	for _, arg := range call.Args {
+		found := c.carries(arg)
+		if p.shows(c.info.TypeOf(arg)) && len(found) > 0 {
+			c.reportCarried(call, arg, found, shownBy(b.Name())+", or mask it")
+		} else if b.Name() == "panic" {
+			c.reportRevealed(call, "panic", arg, p, "Format")
 		}
 	}
 }
@@ -84,6 +104,8 @@ func (c *checker) shownFields(call *ast.CallExpr, fn *types.Func, arg ast.Expr, 
 	return c.reportShown(call, fn, arg)
 }
 
+func shownBy(name string) string { return " is shown in the clear by " + name + ": leave it out" }
+
 // reportShown reports the fields that an argument carries. What fmt.Sprintf makes
 // of a field that is part of another finding, such as of an SQL text, is not
 // another one.
@@ -92,7 +114,7 @@ func (c *checker) reportShown(call *ast.CallExpr, fn *types.Func, arg ast.Expr) 
 	if makesText(fn) {
 		found = slices.DeleteFunc(found, func(f carried) bool { return c.used[f.at.Pos()] })
 	}
-	c.reportCarried(call, arg, found, " is shown in the clear by "+calledName(fn)+": leave it out, or mask it")
+	c.reportCarried(call, arg, found, shownBy(calledName(fn))+", or mask it")
 	return len(found) > 0
 }
 
@@ -103,7 +125,7 @@ func makesText(fn *types.Func) bool {
 
 // shownRow reports an argument whose type has sealed fields that are printed.
 func (c *checker) shownRow(call *ast.CallExpr, fn *types.Func, arg ast.Expr, v verb) bool {
-	return c.reportRevealed(call, fn, arg, printer{fmt: true, verb: v}, "Format")
+	return c.reportRevealed(call, calledName(fn), arg, printer{fmt: true, verb: v}, "Format")
 }
 
 // logged looks at an argument of a function of log/slog, or of another logger.
@@ -123,12 +145,13 @@ func (c *checker) logged(call *ast.CallExpr, fn *types.Func, arg ast.Expr) {
 	if isSlog && c.opts.slogfield { // which redacts rows, but knows no field alone
 		return
 	}
-	_ = c.reportRevealed(call, fn, arg, text, remedy) || c.reportRevealed(call, fn, arg, json, remedy)
+	name := calledName(fn)
+	_ = c.reportRevealed(call, name, arg, text, remedy) || c.reportRevealed(call, name, arg, json, remedy)
 }
 
 // reportRevealed reports the first of the sealed fields that printing a value of
 // arg's type shows. The remedy is a method that would help, or "".
-func (c *checker) reportRevealed(call *ast.CallExpr, fn *types.Func, arg ast.Expr, p printer, remedy string) bool {
+func (c *checker) reportRevealed(call *ast.CallExpr, name string, arg ast.Expr, p printer, remedy string) bool {
 	row := ast.Unparen(arg)
 	if conversion, ok := row.(*ast.CallExpr); ok && c.info.Types[conversion.Fun].IsType() && len(conversion.Args) == 1 {
 		row = conversion.Args[0] // any(c)
@@ -141,7 +164,7 @@ func (c *checker) reportRevealed(call *ast.CallExpr, fn *types.Func, arg ast.Exp
 	if remedy != "" && f.of != unnamedStruct && method(f.owner, remedy) == "" {
 		advice = ", or give " + f.of + " a " + remedy + " method"
 	}
-	c.report(call, arg.Pos(), f.String()+" is shown in the clear by "+calledName(fn)+": leave it out"+advice)
+	c.report(call, arg.Pos(), f.String()+shownBy(name)+advice)
 	return true
 }
 

@@ -102,6 +102,7 @@ func (c *checker) run() {
 		switch n := cur.Node().(type) {
 		case *ast.CompositeLit:
 			c.namedArgs(n)
+			c.gormClause(n)
 		case *ast.AssignStmt:
 			c.namedArgsEntry(n)
 		case *ast.CallExpr:
@@ -119,6 +120,7 @@ func (c *checker) run() {
 		if fn := c.callee(call); fn != nil {
 			c.printing(call, fn)
 		}
+		c.builtin(call)
 	}
 }
 

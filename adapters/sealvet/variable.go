@@ -6,6 +6,7 @@ import (
 	"go/token"
 	"go/types"
 	"slices"
+	"strings"
 
 	"golang.org/x/tools/go/analysis"
 	"golang.org/x/tools/go/ast/inspector"
@@ -15,7 +16,7 @@ import (
 // variable is what a function puts into one of its variables.
 type variable struct {
 	values  []ast.Expr       // assigned to it
-	added   []ast.Expr       // by += and append
+	added   []ast.Expr       // by +=, append and, to a strings.Builder or bytes.Buffer, by writing
 	entries []*ast.IndexExpr // set in it
 	set     []ast.Expr       // the values of entries
 	unknown bool             // something else changes it
@@ -30,10 +31,11 @@ func (v *variable) all() []ast.Expr {
 type collector struct {
 	pass      *analysis.Pass
 	variables map[*types.Var]*variable
+	writers   map[*ast.UnaryExpr]bool // &b of a strings.Builder b that is written to
 }
 
 func variables(in *inspector.Inspector, pass *analysis.Pass) map[*types.Var]*variable {
-	c := collector{pass, make(map[*types.Var]*variable)}
+	c := collector{pass, make(map[*types.Var]*variable), make(map[*ast.UnaryExpr]bool)}
 	for n := range in.PreorderSeq((*ast.AssignStmt)(nil), (*ast.ValueSpec)(nil), (*ast.RangeStmt)(nil),
 		(*ast.UnaryExpr)(nil), (*ast.FuncType)(nil), (*ast.CallExpr)(nil)) {
 		switch n := n.(type) {
@@ -48,7 +50,7 @@ func variables(in *inspector.Inspector, pass *analysis.Pass) map[*types.Var]*var
 		case *ast.RangeStmt:
 			c.spoil(n.Key, n.Value)
 		case *ast.UnaryExpr:
-			if n.Op == token.AND {
+			if n.Op == token.AND && !c.writers[n] {
 				c.spoil(n.X)
 			}
 		case *ast.FuncType: // a parameter has a value from elsewhere
@@ -58,6 +60,7 @@ func variables(in *inspector.Inspector, pass *analysis.Pass) map[*types.Var]*var
 			if b, ok := typeutil.Callee(pass.TypesInfo, n).(*types.Builtin); ok && (b.Name() == "delete" || b.Name() == "clear") {
 				c.spoil(n.Args[0])
 			}
+			c.write(n)
 		}
 	}
 	return c.variables
@@ -98,6 +101,48 @@ func (c collector) assign(left, right ast.Expr, tok token.Token) {
 	default:
 		v.values = append(v.values, right)
 	}
+}
+
+// write notes what a call adds to a strings.Builder or bytes.Buffer, and that bun takes
+// the address of a map.
+func (c collector) write(call *ast.CallExpr) {
+	fn, ok := typeutil.Callee(c.pass.TypesInfo, call).(*types.Func)
+	if !ok {
+		return
+	}
+	var to ast.Expr
+	args := call.Args
+	switch sel, isMethod := ast.Unparen(call.Fun).(*ast.SelectorExpr); {
+	case pathOf(fn) == "fmt" && strings.HasPrefix(fn.Name(), "Fprint"), pathOf(fn) == "io" && fn.Name() == "WriteString":
+		to, args = args[0], args[1:]
+	case isMethod && (fn.Name() == "WriteString" || fn.Name() == "Write"):
+		to = sel.X
+	case isMethod && (fn.Name() == "Reset" || fn.Name() == "Truncate"):
+		c.spoil(sel.X)
+		return
+	case pathOf(fn) == bunPath && fn.Name() == "Model" && len(args) == 1: // which reads a map, or fills it
+		to, args = args[0], nil
+	default:
+		return
+	}
+	address, isAddress := ast.Unparen(to).(*ast.UnaryExpr)
+	if isAddress {
+		to = address.X
+	}
+	if v := c.local(to); v != nil && (args == nil || isBuilder(c.pass.TypesInfo.TypeOf(to))) {
+		v.added = append(v.added, args...)
+		c.writers[address] = isAddress
+	}
+}
+
+// isBuilder tells whether t is, or points to, a strings.Builder or bytes.Buffer.
+func isBuilder(t types.Type) bool {
+	named, ok := types.Unalias(deref(t)).(*types.Named)
+	if !ok {
+		return false
+	}
+	path, name := pathOf(named.Obj()), named.Obj().Name()
+	return path == "strings" && name == "Builder" || path == "bytes" && name == "Buffer"
 }
 
 // spoil gives up the variables among some expressions.

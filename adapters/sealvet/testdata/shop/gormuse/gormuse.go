@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"gorm.io/gorm"
+	"gorm.io/gorm/clause"
 
 	"example.com/shop/store"
 )
@@ -89,7 +90,18 @@ func texts(db *gorm.DB, u *User) {
 	db.FirstOrInit(u, User{WorkEmail: "x"})                    // want `gorm.DB.FirstOrInit`
 	db.FirstOrCreate(&User{WorkEmail: "x"})                    // want `gorm.DB.FirstOrCreate`
 	db.Group("id").Having(map[string]any{"mail": u.WorkEmail}) // want `gorm.DB.Having`
+	db.First(u, &User{WorkEmail: "x"})                         // want `User.WorkEmail \(column mail\) is an argument of gorm.DB.First`
+	db.Find(u, map[string]any{"mail": u.WorkEmail})            // want `gorm.DB.Find`
+	db.Order("mail = '" + u.WorkEmail + "'")                   // want `stands in the clear in the SQL of gorm.DB.Order`
+	db.Where(clause.Eq{Column: "mail", Value: u.WorkEmail})    // want `^User.WorkEmail \(column mail\) stands in the clear in clause.Eq: use a sqlfield.Sealed$`
+	db.Clauses(clause.OnConflict{
+		DoUpdates: clause.Assignments(map[string]any{"mail": u.WorkEmail, "name": u.Name}), // want `^User.WorkEmail \(column mail\) is written in the clear by clause.Assignments: `
+	})
 	db.Where("name = ?", u.Name).First(u)
+	_ = clause.Set{}.Assignments()
+	db.First(&User{WorkEmail: "x"}) // which is filled
+	db.Where(clause.Eq{Column: "name", Value: u.Name}).Order("name = '" + u.Name + "'")
+	db.Clauses(clause.OnConflict{DoUpdates: clause.Assignments(map[string]any{"name": u.Name})})
 }
 
 func generic(ctx context.Context, db *gorm.DB, u User) {

@@ -1,6 +1,7 @@
 package logs
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -69,6 +70,51 @@ func fields(c *store.Customer, w io.Writer) error {
 	fmt.Println(io.EOF.Error())
 	return nil
 }
+
+func builtins(c store.Customer, n int) {
+	println("new", c.Email) // want `^store.Customer.Email \(column email\) is shown in the clear by println: leave it out, or mask it$`
+	print(c.Email)          // want `by print:`
+	switch n {
+	case 0:
+		panic("no " + c.Email) // want `^store.Customer.Email \(column email\) is shown in the clear by panic: leave it out, or mask it$`
+	case 1:
+		panic(fmt.Sprintf("no %s", c.Email)) // want `by panic`
+	case 2:
+		panic(c) // want `by panic: leave it out, or give store.Customer a Format method$`
+	case 3:
+		panic(fmt.Errorf("no %s", c.Email)) // want `by fmt.Errorf`
+	case 4:
+		panic(c.ID)
+	}
+	println(&c, c.ID, c.SSN, len(c.Email))
+}
+
+func builders(c store.Customer) {
+	var b strings.Builder
+	fmt.Fprintf(&b, "no %s", c.Email)
+	log.Print(b.String()) // want `by log.Print`
+	var b5, b6 strings.Builder
+	io.WriteString(&b5, c.Email)
+	log.Print(b5.String()) // want `by log.Print`
+	b6.Write([]byte(c.Email))
+	log.Print(b6.String()) // want `by log.Print`
+	b2 := new(bytes.Buffer)
+	b2.WriteString(c.Email)
+	slog.Info(b2.String()) // want `by slog.Info`
+	var b3 strings.Builder
+	b3.WriteString("no ")
+	fmt.Fprint(&b3, c.ID)
+	log.Print(b3.String())
+	b3.WriteString(c.Email)
+	b3.Reset()
+	log.Print(b3.String())
+	var b4 strings.Builder
+	b4.WriteString(c.Email)
+	change(&b4)
+	log.Print(b4.String())
+}
+
+func change(*strings.Builder) {}
 
 func slogs(ctx context.Context, logger *slog.Logger, c store.Customer, list []*store.Customer, ptrs store.Pointers) {
 	slog.Info("new", "customer", c)                                            // want `^store.Customer.Email \(column email\) is shown in the clear by slog.Info: leave it out, or give store.Customer a LogValue method$`

@@ -1,8 +1,11 @@
 package sqluse
 
 import (
+	"bytes"
 	"context"
 	"database/sql"
+	"fmt"
+	"strings"
 
 	"example.com/shop/store"
 )
@@ -15,6 +18,17 @@ func use(ctx context.Context, db *sql.DB, tx *sql.Tx, stmt *sql.Stmt, c store.Cu
 	db.Exec("update customers set email = ?", sql.NullString{String: c.Email, Valid: true}) // want `store.Customer.Email`
 	db.Exec("update customers set email = ?", sql.Null[string]{V: c.Email, Valid: true})    // want `store.Customer.Email`
 	db.Prepare("update customers set email = '" + c.Email + "'")                            // want `store.Customer.Email \(column email\) stands in the clear in the SQL of sql.DB.Prepare`
+
+	var b strings.Builder
+	b.WriteString("update customers set email = '")
+	b.WriteString(c.Email)
+	db.Exec(b.String()) // want `^store.Customer.Email \(column email\) stands in the clear in the SQL of sql.DB.Exec: use a sqlfield.Sealed$`
+	var b2 bytes.Buffer
+	fmt.Fprintf(&b2, "update customers set email = '%s'", c.Email)
+	db.Exec(b2.String()) // want `sql.DB.Exec`
+	var b3 strings.Builder
+	b3.WriteString("update customers set name = '" + c.Name + "'")
+	db.Exec(b3.String())
 
 	db.Exec("update customers set quiet = ?", q)
 	db.Exec("update customers set name = ? where id = ?", c.Name, c.ID)

@@ -93,6 +93,26 @@ func TestEach(t *testing.T) {
 	require.ErrorIs(t, err, context.Canceled)
 	require.Zero(t, n)
 
+	for _, at := range []int{0, 100, most - 2} { // while row at is opened
+		ctx, cancel := context.WithCancel(ctx)
+		rows, err := db.Query(all(most))
+		require.NoError(t, err)
+		n, failed := 0, error(nil)
+		for _, err := range sqlfield.Each(ctx, rows, func(r *row) error { return rows.Scan(&r.id, &r.v) }, func(_ context.Context, r *row) (int, error) {
+			if r.id == at {
+				cancel()
+			}
+			return 0, nil
+		}) {
+			if failed = err; err == nil {
+				n++
+			}
+		}
+		require.ErrorIs(t, failed, context.Canceled)
+		require.LessOrEqual(t, n, at+1)
+		requireClosed(t, rows)
+	}
+
 	for _, at := range []int{0, 100} { // in the loop's goroutine, and in another
 		rows, err := db.Query(all(most))
 		require.NoError(t, err)

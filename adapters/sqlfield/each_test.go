@@ -5,6 +5,8 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"runtime"
+	"sync"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -220,4 +222,87 @@ func TestSealEach(t *testing.T) {
 		for range sqlfield.SealEach(ctx, func(func(int) bool) { panic("rows") }, func(context.Context, *int) (int, error) { return 0, nil }) {
 		}
 	})
+}
+
+// TestEachInSealEach copies a table, with a loop that is the source of another, in loops
+// that end early, by a panic and by runtime.Goexit, too. The rows are closed each time.
+func TestEachInSealEach(t *testing.T) {
+	ctx := t.Context()
+	db := connect(t)
+	use[string](t, newKeyring(t), "t.v", sqlfield.Config{})
+	run(t, db, "create table t (id int, v bytea)", "create table copy (id int, v bytea)")
+	const most = 3000
+	v := sealIt(t, crypto.Binding{}, "v")
+	_, err := db.Exec("insert into t select i, $1 from generate_series(1, $2) i", v, most)
+	require.NoError(t, err)
+
+	type row struct {
+		id int
+		v  sealed[string]
+	}
+	// each gives the rows of t, with other values.
+	var rows *sql.Rows
+	each := func(yield func(row) bool) {
+		var err error
+		rows, err = db.Query("select id, v from t order by id")
+		require.NoError(t, err)
+		for r, err := range sqlfield.Each(ctx, rows, func(r *row) error { return rows.Scan(&r.id, &r.v) }, func(ctx context.Context, r *row) (row, error) {
+			text, err := r.v.Open(ctx)
+			return row{r.id, sqlfield.Of[mark[string]](fmt.Sprint(text, r.id))}, err
+		}) {
+			require.NoError(t, err)
+			if !yield(r) {
+				return
+			}
+		}
+	}
+	seal := func(ctx context.Context, r *row) (row, error) {
+		err := sqlfield.Seal(ctx, crypto.Binding{}, &r.v)
+		return *r, err
+	}
+	for _, stop := range []int{1, 40, 1000, most} {
+		tx, err := db.Begin()
+		require.NoError(t, err)
+		n := 0
+		for r, err := range sqlfield.SealEach(ctx, each, seal) {
+			require.NoError(t, err)
+			_, err := tx.Exec("insert into copy values ($1, $2)", r.id, r.v)
+			require.NoError(t, err)
+			if n++; n == stop {
+				break
+			}
+		}
+		requireClosed(t, rows)
+		require.NoError(t, tx.Commit())
+		var read sealed[string]
+		require.NoError(t, db.QueryRow("delete from copy where id = $1 returning v", stop).Scan(&read))
+		text, err := read.Open(ctx)
+		require.NoError(t, err)
+		require.Equal(t, fmt.Sprint("v", stop), text)
+
+		require.PanicsWithValue(t, "loop", func() {
+			n := 0
+			for range sqlfield.SealEach(ctx, each, seal) {
+				if n++; n == stop {
+					panic("loop")
+				}
+			}
+		})
+		requireClosed(t, rows)
+		var all sync.WaitGroup
+		returned := false
+		all.Go(func() {
+			for range sqlfield.SealEach(ctx, each, func(ctx context.Context, r *row) (row, error) {
+				if r.id == stop {
+					runtime.Goexit()
+				}
+				return seal(ctx, r)
+			}) {
+			}
+			returned = true
+		})
+		all.Wait()
+		require.False(t, returned, "rows are missing")
+		requireClosed(t, rows)
+	}
 }

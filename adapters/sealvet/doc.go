@@ -44,11 +44,11 @@
 //	-loggers=a,b   import paths of more packages whose functions log
 //
 // It is a reader, not a proof. It follows a value through string concatenation,
-// Sprintf, package strings, builders of text, conversions, slices, maps, and local
-// variables that are assigned once. It does not see values that pass through other functions,
-// through other structs, interfaces or variables assigned twice; sealed columns
-// written from values that are no field (but for GORM's maps, where the model is
-// known); reflection, encoding/json, templates, and testing.T.Log. The CHECKs of
-// pgxfield's DDL refuse what is missed on its way into a sealed column; nothing
-// refuses it in a log.
+// Sprintf, package strings, builders of text, conversions, slices, maps, loops over
+// them, and local variables that are assigned once. It does not see values that pass
+// through other functions, through other structs, interfaces or variables assigned
+// twice; sealed columns written from values that are no field (but for GORM's maps,
+// where the model is known); reflection, encoding/json, templates, and testing.T.Log.
+// The CHECKs of pgxfield's DDL refuse what is missed on its way into a sealed column;
+// nothing refuses it in a log.
 package sealvet

@@ -42,8 +42,8 @@ func (c *checker) namedStatement(call *ast.CallExpr, name string) {
 	c.reportCarried(call, value, c.carries(value), after)
 }
 
-// bunModel looks at the row, or the map, of bun's INSERT or UPDATE. Where other methods choose
-// the columns it is not known which are written.
+// bunModel looks at the row, or the map, of bun's INSERT or UPDATE. Where other methods
+// choose the columns it is not known which are written.
 func (c *checker) bunModel(cur inspector.Cursor, call *ast.CallExpr, name string) {
 	if len(call.Args) != 1 {
 		return

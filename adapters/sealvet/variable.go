@@ -16,7 +16,7 @@ import (
 // variable is what a function puts into one of its variables.
 type variable struct {
 	values  []ast.Expr       // assigned to it
-	added   []ast.Expr       // by +=, append and, to a strings.Builder or bytes.Buffer, by writing
+	added   []ast.Expr       // by +=, append and loops and, to a strings.Builder or bytes.Buffer, by writing
 	entries []*ast.IndexExpr // set in it
 	set     []ast.Expr       // the values of entries
 	unknown bool             // something else changes it
@@ -31,7 +31,7 @@ func (v *variable) all() []ast.Expr {
 type collector struct {
 	pass      *analysis.Pass
 	variables map[*types.Var]*variable
-	writers   map[*ast.UnaryExpr]bool // &b of a strings.Builder b that is written to
+	writers   map[*ast.UnaryExpr]bool // &b that changes b as write has it
 }
 
 func variables(in *inspector.Inspector, pass *analysis.Pass) map[*types.Var]*variable {
@@ -48,7 +48,8 @@ func variables(in *inspector.Inspector, pass *analysis.Pass) map[*types.Var]*var
 			}
 			c.assignAll(names, n.Values, token.DEFINE)
 		case *ast.RangeStmt:
-			c.spoil(n.Key, n.Value)
+			c.spoil(n.Key)
+			c.each(n.Value, n.X)
 		case *ast.UnaryExpr:
 			if n.Op == token.AND && !c.writers[n] {
 				c.spoil(n.X)
@@ -103,8 +104,20 @@ func (c collector) assign(left, right ast.Expr, tok token.Token) {
 	}
 }
 
-// write notes what a call adds to a strings.Builder or bytes.Buffer, and that bun takes
-// the address of a map.
+// each notes what a loop over a list or a map puts into its variable.
+func (c collector) each(value, of ast.Expr) {
+	switch deref(c.pass.TypesInfo.TypeOf(of)).Underlying().(type) {
+	case *types.Slice, *types.Array, *types.Map:
+		if v := c.local(value); v != nil {
+			v.added = append(v.added, of)
+		}
+	default:
+		c.spoil(value)
+	}
+}
+
+// write notes what a call adds to a strings.Builder or bytes.Buffer. Bun takes a map by
+// its address, and adds nothing.
 func (c collector) write(call *ast.CallExpr) {
 	fn, ok := typeutil.Callee(c.pass.TypesInfo, call).(*types.Func)
 	if !ok {
@@ -120,7 +133,7 @@ func (c collector) write(call *ast.CallExpr) {
 	case isMethod && (fn.Name() == "Reset" || fn.Name() == "Truncate"):
 		c.spoil(sel.X)
 		return
-	case pathOf(fn) == bunPath && fn.Name() == "Model" && len(args) == 1: // which reads a map, or fills it
+	case pathOf(fn) == bunPath && fn.Name() == "Model" && len(args) == 1:
 		to, args = args[0], nil
 	default:
 		return

@@ -114,6 +114,30 @@ func builders(c store.Customer) {
 	log.Print(b4.String())
 }
 
+func ranges(c store.Customer, all []store.Customer) {
+	for _, tag := range c.Tags {
+		log.Print("tag " + tag) // want `Customer.Tags`
+	}
+	for i, name := range []string{c.Name} {
+		log.Print(i, name)
+	}
+	for _, r := range c.Email {
+		log.Print(r == '@')
+	}
+	for key, value := range map[string]string{"email": c.Email} {
+		log.Print(key)
+		log.Print(value) // want `Customer.Email`
+	}
+	for _, c := range all {
+		log.Print(c.ID, len(c.Email))
+		log.Print(c)       // want `Customer.Email`
+		log.Print(c.Email) // want `Customer.Email`
+	}
+	for i := range len(c.Tags) {
+		log.Print(i)
+	}
+}
+
 func change(*strings.Builder) {}
 
 func slogs(ctx context.Context, logger *slog.Logger, c store.Customer, list []*store.Customer, ptrs store.Pointers) {

@@ -120,8 +120,8 @@ func positional(ctx context.Context, pool *pgxpool.Pool, conn *pgx.Conn, tx pgx.
 	self := []any{c.Email}
 	self = append(self, self...)
 	db.Exec(ctx, "update customers set email = $1", self...) // want `store.Customer.Email`
-	for _, email := range []string{c.Email} {                // not followed
-		db.Exec(ctx, "update customers set email = $1", email)
+	for _, email := range []string{c.Email} {
+		db.Exec(ctx, "update customers set email = $1", email) // want `store.Customer.Email`
 	}
 	other, n := mask(c.Email), 1
 	n -= len(c.Email)

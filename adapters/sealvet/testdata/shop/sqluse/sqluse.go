@@ -29,6 +29,15 @@ func use(ctx context.Context, db *sql.DB, tx *sql.Tx, stmt *sql.Stmt, c store.Cu
 	var b3 strings.Builder
 	b3.WriteString("update customers set name = '" + c.Name + "'")
 	db.Exec(b3.String())
+	for _, args := range [][]any{{c.ID, c.Email}} {
+		db.Exec("insert into customers (id, email) values (?, ?)", args...) // want `sql.DB.Exec`
+	}
+	for _, tag := range c.Tags {
+		db.Exec("insert into tags values (?)", tag) // want `Customer.Tags`
+	}
+	for _, sql := range []string{"update customers set name = ''"} {
+		db.Exec(sql, c.ID)
+	}
 
 	db.Exec("update customers set quiet = ?", q)
 	db.Exec("update customers set name = ? where id = ?", c.Name, c.ID)

@@ -91,7 +91,7 @@ func (x *indexed) check(column string) string {
 	if x.array() {
 		return fmt.Sprintf(`'\x0180'::pg_catalog.bytea operator(pg_catalog.<=) all (%[1]s) and '\x0200'::pg_catalog.bytea operator(pg_catalog.>) all (%[1]s) and pg_catalog.array_position(%[1]s, null::pg_catalog.bytea) is null`, column)
 	}
-	return fmt.Sprintf("pg_catalog.octet_length(%s) operator(pg_catalog.=) %d", column, x.token.Size())
+	return pgsql.TagCheck(column, x.token.Size())
 }
 
 func quote(name string) string { return pgsql.Quote(name) }

@@ -384,6 +384,7 @@ func TestPlaintextIsRefused(t *testing.T) {
 		for _, set := range []string{
 			"email = @v::text::bytea", "ssn = @v::text::bytea", "email_idx = @v::text::bytea", `ssn = '\x01'`, `ssn = ''`,
 			`ssn = decode('01' || repeat('7f', 50), 'hex')`, `ssn = decode('0180' || repeat('00', 30), 'hex')`, `email_idx = email`, `email = email_idx`,
+			`email_idx = 'ann.smith@example.com'`, `email_idx = decode('017f' || repeat('00', 19), 'hex')`,
 		} {
 			_, err := conn.Exec(ctx, "update customers set "+set+" where @v::text is not null", mode, pgx.NamedArgs{"v": "a plain text that is long enough to pass by its length"})
 			var pg *pgconn.PgError

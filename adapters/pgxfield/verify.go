@@ -216,7 +216,7 @@ func (v *verifier) field(f *field) error {
 		v.report(f.column, "a sealed column has to be bytea, it is %s", c.Type)
 	default:
 		v.nullable(c, s)
-		v.check(c, fmt.Sprintf(sealedDefinition, c.Quoted, s.leastSize()), pgsql.SealedCheck(c.Quoted, s.leastSize()))
+		v.check(c, fmt.Sprintf(sealedDefinition, c.Quoted, ">=", s.leastSize()), pgsql.SealedCheck(c.Quoted, s.leastSize()))
 		if s.siv != nil {
 			v.indexed(c, "btree or hash", func(i catalogueIndex) bool { return i.Method != "gin" })
 		}
@@ -364,13 +364,13 @@ func (v *verifier) indexed(c origin, method string, fits func(catalogueIndex) bo
 // whose number depends on how often the table was dumped and restored.
 const keyDefinition = `CHECK %[1]s IS NULL = %[2]s IS NULL AND octet_length%[2]s = 4 AND %[2]s >= '\x80000000'::bytea`
 
-const sealedDefinition = `CHECK SUBSTRING%[1]s FROM 1 FOR 2 >= '\x0180'::bytea AND SUBSTRING%[1]s FROM 1 FOR 2 <= '\x01ff'::bytea AND octet_length%[1]s >= %[2]d`
+const sealedDefinition = `CHECK SUBSTRING%[1]s FROM 1 FOR 2 >= '\x0180'::bytea AND SUBSTRING%[1]s FROM 1 FOR 2 <= '\x01ff'::bytea AND octet_length%[1]s %[2]s %[3]d`
 
 func (x *indexed) definition(column string) string {
 	if x.array() {
 		return fmt.Sprintf(`CHECK '\x0180'::bytea <= ALL %[1]s AND '\x0200'::bytea > ALL %[1]s AND array_position%[1]s, NULL::bytea IS NULL`, column)
 	}
-	return fmt.Sprintf("CHECK octet_length%s = %d", column, x.token.Size())
+	return fmt.Sprintf(sealedDefinition, column, "=", x.token.Size())
 }
 
 func (v *verifier) check(c origin, definition, expression string) {

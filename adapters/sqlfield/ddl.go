@@ -51,7 +51,7 @@ func TagCheck(d Dialect, column string) string {
 	if d == SQLite {
 		return blobCheck(c, "=", token.TagSize)
 	}
-	return fmt.Sprintf("pg_catalog.octet_length(%s) operator(pg_catalog.=) %d", c, token.TagSize)
+	return pgsql.TagCheck(c, token.TagSize)
 }
 
 // DDL returns the statements that add the CHECKs to the sealed columns of a table of

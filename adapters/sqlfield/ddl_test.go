@@ -72,7 +72,7 @@ func TestDDL(t *testing.T) {
 			require.ErrorContains(t, err, "23514", "%s takes %q", table, v)
 		}
 	}
-	for _, v := range []any{"ann@example.com", long, []byte(long)} {
+	for _, v := range []any{"ann@example.com", "ann.smith@example.com", long, []byte(long), []byte("\x01ann.smith@example.co")} {
 		_, err := db.Exec("insert into created values (0, $1)", v)
 		require.ErrorContains(t, err, "23514")
 		_, err = db.Exec("insert into created values (0, null, $1)", v)

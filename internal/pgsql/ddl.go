@@ -36,8 +36,13 @@ func AddCheck(table pgx.Identifier, column, suffix, expression string) []string 
 
 // SealedCheck holds for what crypto.Field and token.Deterministic write: 0x01, a
 // key id whose high bit is set, and at least so many bytes.
-func SealedCheck(column string, least int) string {
-	return fmt.Sprintf(`substring(%[1]s from 1 for 2) operator(pg_catalog.>=) '\x0180'::pg_catalog.bytea and substring(%[1]s from 1 for 2) operator(pg_catalog.<=) '\x01ff'::pg_catalog.bytea and pg_catalog.octet_length(%[1]s) operator(pg_catalog.>=) %d`, column, least)
+func SealedCheck(column string, least int) string { return check(column, ">=", least) }
+
+// TagCheck holds for what token.Index writes: the same in exactly so many bytes.
+func TagCheck(column string, size int) string { return check(column, "=", size) }
+
+func check(column, compare string, size int) string {
+	return fmt.Sprintf(`substring(%[1]s from 1 for 2) operator(pg_catalog.>=) '\x0180'::pg_catalog.bytea and substring(%[1]s from 1 for 2) operator(pg_catalog.<=) '\x01ff'::pg_catalog.bytea and pg_catalog.octet_length(%[1]s) operator(pg_catalog.%[2]s) %[3]d`, column, compare, size)
 }
 
 // ObjectName names what belongs to a column. PostgreSQL would cut off a name of

@@ -40,7 +40,7 @@ var (
 func init() {
 	CustomersTable.Annotation = &entsql.Annotation{}
 	CustomersTable.Annotation.Checks = map[string]string{
-		"customers_email_idx_tag": "pg_catalog.octet_length(\"email_idx\") operator(pg_catalog.=) 21",
+		"customers_email_idx_tag": "substring(\"email_idx\" from 1 for 2) operator(pg_catalog.>=) '\\x0180'::pg_catalog.bytea and substring(\"email_idx\" from 1 for 2) operator(pg_catalog.<=) '\\x01ff'::pg_catalog.bytea and pg_catalog.octet_length(\"email_idx\") operator(pg_catalog.=) 21",
 		"customers_email_sealed":  "substring(\"email\" from 1 for 2) operator(pg_catalog.>=) '\\x0180'::pg_catalog.bytea and substring(\"email\" from 1 for 2) operator(pg_catalog.<=) '\\x01ff'::pg_catalog.bytea and pg_catalog.octet_length(\"email\") operator(pg_catalog.>=) 33",
 		"customers_ssn_sealed":    "substring(\"ssn\" from 1 for 2) operator(pg_catalog.>=) '\\x0180'::pg_catalog.bytea and substring(\"ssn\" from 1 for 2) operator(pg_catalog.<=) '\\x01ff'::pg_catalog.bytea and pg_catalog.octet_length(\"ssn\") operator(pg_catalog.>=) 33",
 	}

@@ -22,7 +22,9 @@ type storage struct {
 	Filenode uint32 `json:"filenode,omitempty"`
 	Pages    int64  `json:"pages,omitempty"` // 0: it has no ctid ranges, or one chunk is enough
 	Step     int64  `json:"step,omitempty"`  // pages of a chunk
-
+	// Columns are the numbers of the columns: one that was dropped and made again has
+	// other values under the same name.
+	Columns string `json:"columns,omitempty"`
 }
 
 // chunk is a part of a table that is copied as one. Its rows depend on the snapshot and
@@ -49,11 +51,17 @@ const wantChunks = 256
 const tidScan = 140000
 
 // locate finds the relations of a table, after their lock is taken: the chunks follow
-// from them.
+// from them. One has no file number if that its rows are as they were does not show
+// that their text is: the text of regclass and the like is a name of the catalogue.
 func locate(ctx context.Context, conn *pgx.Conn, t *table) ([]storage, error) {
+	const stored = " from pg_attribute a where a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped and a.attgenerated = ''"
 	const heap = `
 		select quote_ident(n.nspname) || '.' || quote_ident(c.relname), c.relkind = 'r' and a.amname = 'heap',
-			coalesce(pg_relation_filenode(c.oid), 0), coalesce(pg_relation_size(c.oid) / current_setting('block_size')::bigint, 0)
+			coalesce(pg_relation_filenode(c.oid), 0), coalesce(pg_relation_size(c.oid) / current_setting('block_size')::bigint, 0),
+			array_to_string(array(select a.attnum` + stored + ` order by 1), ' '),
+			exists(select` + stored + ` and exists(select from pg_type t left join pg_type d on d.oid = t.typbasetype
+				left join pg_type e on e.oid in (t.typelem, d.typelem)
+				where t.oid = a.atttypid and array[t.typname, d.typname, e.typname] && '{regproc,regprocedure,regoper,regoperator,regclass,regtype,regrole,regnamespace,regconfig,regdictionary,regcollation,aclitem}'))
 		from pg_class c join pg_namespace n on n.oid = c.relnamespace left join pg_am a on a.oid = c.relam
 		where c.oid in (%s) order by 1`
 	one := "select $1::regclass::oid"
@@ -66,11 +74,11 @@ func locate(ctx context.Context, conn *pgx.Conn, t *table) ([]storage, error) {
 	}
 	ranges := versionOf(conn) >= tidScan
 	return pgx.CollectRows(rows, func(row pgx.CollectableRow) (r storage, err error) {
-		var heap bool
-		if err = row.Scan(&r.Name, &heap, &r.Filenode, &r.Pages); err != nil {
+		var heap, named bool
+		if err = row.Scan(&r.Name, &heap, &r.Filenode, &r.Pages, &r.Columns, &named); err != nil {
 			return r, err
 		}
-		if !heap {
+		if !heap || named {
 			r.Filenode = 0
 		}
 		if !heap || !ranges {

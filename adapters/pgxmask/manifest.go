@@ -48,7 +48,8 @@ type snapshot struct {
 	// Cluster is the system identifier and the timeline: elsewhere, also in a restored
 	// backup or a standby that was promoted, transactions have numbers of their own.
 	Cluster string    `json:"cluster"`
-	Xmin    uint64    `json:"xmin"` // transactions before it had ended
+	Labels  int64     `json:"labels"` // a hash of the labels of all enums
+	Xmin    uint64    `json:"xmin"`   // transactions before it had ended
 	LSN     string    `json:"lsn,omitempty"`
 	Time    time.Time `json:"time"`
 	// Kept is how many chunks of former snapshots were found unchanged, so that

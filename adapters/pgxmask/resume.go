@@ -19,7 +19,8 @@ var ErrPlan = errors.New("the output was begun with another plan")
 // The snapshot of Run is lost with its session. Resume takes a new one and keeps
 // the chunks of which the rows are the same in it: those where no row is from a
 // transaction that had not ended at the old one, no row is missing, and the table was not
-// rewritten; none of a source that is another cluster, or another timeline of it. All others it copies again. So the output is one state of the database,
+// rewritten and has the same columns; none of a source that is another cluster, or another
+// timeline of it, or has other labels of enums. All others it copies again. So the output is one state of the database,
 // that of the new snapshot; if nothing changed in between, its bytes are those of a Run
 // that nothing disturbed. Chunks whose bytes are not as the manifest has them are
 // copied again as well. A Target can not take rows back: if its chunks would have to be
@@ -123,11 +124,11 @@ func storageNames(t tableHeader) (names []string) {
 // have no xmin.
 func (j *job) unchanged(ctx context.Context, c *chunk, d *done, old *snapshot, now *header) (bool, error) {
 	t := j.plan.tables[c.table]
-	if c.storage.Filenode == 0 || j.snapshot.Cluster != old.Cluster || j.snapshot.Xmin < old.Xmin || j.snapshot.Xmin-old.Xmin > math.MaxInt32/2 {
+	if c.storage.Filenode == 0 || j.snapshot.Cluster != old.Cluster || j.snapshot.Labels != old.Labels || j.snapshot.Xmin < old.Xmin || j.snapshot.Xmin-old.Xmin > math.MaxInt32/2 {
 		return false, nil
 	}
 	for _, s := range now.Tables[c.table].Storage {
-		if s.Name == c.storage.Name && s.Filenode != c.storage.Filenode {
+		if s.Name == c.storage.Name && (s.Filenode != c.storage.Filenode || s.Columns != c.storage.Columns) {
 			return false, nil
 		}
 	}

@@ -98,6 +98,37 @@ func TestResumeChanged(t *testing.T) {
 	}
 }
 
+// TestResumeText changes the text of rows that stay as they are.
+func TestResumeText(t *testing.T) {
+	small(t)
+	for _, change := range []string{
+		"alter table a drop column z, add column z text default 'new'",
+		"alter type mood rename value 'sad' to 'low'",
+		"alter table r rename to s; create table r ()",
+	} {
+		t.Run(change, func(t *testing.T) {
+			conn := connect(t, "create type mood as enum ('sad', 'merry')", "create table r ()", "create table a (e text, m mood, r regclass[], z text)",
+				"insert into a select 'ann.' || i || '@example.com', 'sad', '{r}', repeat('z', 200) from generate_series(1, 1000) i")
+			p, err := newPlan(t, conn, keyringtest.NewKeyring(t), `"public.r": {"skip": "empty"},
+				"public.a": {"columns": {"e": "email", "m": {"keep": "a mood"}, "r": {"keep": "a name"}, "z": {"keep": "of no use"}}}`)
+			require.NoError(t, err)
+			config := RunConfig{Source: conn.Config(), Dir: t.TempDir(), Workers: 1}
+			_, err = p.Run(t.Context(), config)
+			require.NoError(t, err)
+			interrupt(t, config.Dir, 2)
+			run(t, conn, change)
+			r, err := p.Resume(t.Context(), config)
+			require.NoError(t, err)
+			require.Zero(t, r.Kept)
+			afresh := config
+			afresh.Dir = t.TempDir()
+			_, err = p.Run(t.Context(), afresh)
+			require.NoError(t, err)
+			require.Equal(t, content(t, afresh.Dir, "public.a", None), content(t, config.Dir, "public.a", None))
+		})
+	}
+}
+
 // TestResumeElsewhere goes on from a source with the same tables that is another
 // cluster, where the numbers of transactions say nothing.
 func TestResumeElsewhere(t *testing.T) {

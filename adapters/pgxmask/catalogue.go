@@ -23,6 +23,7 @@ type catalogue struct {
 	calls        []call
 	mappings     []mapping
 	policyRoles  []policyRole
+	sizes        bool // read those of relations, which waits for who alters one
 }
 
 type schema struct {
@@ -230,26 +231,20 @@ func (t schemaText) title() string {
 	return t.Kind + " " + where
 }
 
+// querier is the part of a transaction that reads the catalogue.
+type querier interface {
+	Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error)
+	QueryRow(ctx context.Context, sql string, args ...any) pgx.Row
+}
+
 // readCatalogue reads what there is in the named schemas, or in all.
-func readCatalogue(ctx context.Context, tx pgx.Tx, names []string) (*catalogue, error) {
-	c := &catalogue{byOID: map[uint32]*relation{}, types: map[uint32]*pgType{}}
+func readCatalogue(ctx context.Context, tx querier, names []string) (*catalogue, error) {
+	c, err := readRelations(ctx, tx, names, true)
+	if err != nil {
+		return nil, err
+	}
 	if err := tx.QueryRow(ctx, selectDatabase).Scan(&c.database, &c.largeObjects); err != nil {
 		return nil, err
-	}
-	var err error
-	if c.schemas, err = collect[schema](ctx, tx, selectSchemas, names); err != nil {
-		return nil, err
-	}
-	names = []string{}
-	for _, s := range c.schemas {
-		names = append(names, s.Name)
-	}
-	for _, read := range []func(context.Context, pgx.Tx, []string) error{
-		c.readTypes, c.readRelations, c.readAttributes, c.readConstraints, c.readIndexes,
-	} {
-		if err := read(ctx, tx, names); err != nil {
-			return nil, err
-		}
 	}
 	if c.calls, err = collect[call](ctx, tx, selectCalls); err != nil {
 		return nil, err
@@ -265,15 +260,36 @@ func readCatalogue(ctx context.Context, tx pgx.Tx, names []string) (*catalogue, 
 	if err != nil {
 		return nil, err
 	}
-	names = []string{}
-	for _, s := range all {
-		names = append(names, s.Name)
-	}
-	c.texts, err = collect[schemaText](ctx, tx, selectTexts, names)
+	c.texts, err = collect[schemaText](ctx, tx, selectTexts, schemaNames(all))
 	return c, err
 }
 
-func (c *catalogue) readTypes(ctx context.Context, tx pgx.Tx, _ []string) error {
+// readRelations reads the relations of the named schemas, or of all, and what belongs
+// to them.
+func readRelations(ctx context.Context, tx querier, names []string, sizes bool) (c *catalogue, err error) {
+	c = &catalogue{byOID: map[uint32]*relation{}, types: map[uint32]*pgType{}, sizes: sizes}
+	if c.schemas, err = collect[schema](ctx, tx, selectSchemas, names); err != nil {
+		return nil, err
+	}
+	for _, read := range []func(context.Context, querier, []string) error{
+		c.readTypes, c.readRelations, c.readAttributes, c.readConstraints, c.readIndexes,
+	} {
+		if err := read(ctx, tx, schemaNames(c.schemas)); err != nil {
+			return nil, err
+		}
+	}
+	return c, nil
+}
+
+func schemaNames(schemas []schema) []string {
+	names := make([]string, len(schemas))
+	for i := range schemas {
+		names[i] = schemas[i].Name
+	}
+	return names
+}
+
+func (c *catalogue) readTypes(ctx context.Context, tx querier, _ []string) error {
 	types, err := collect[pgType](ctx, tx, selectTypes)
 	for i := range types {
 		c.types[types[i].OID] = &types[i]
@@ -281,8 +297,8 @@ func (c *catalogue) readTypes(ctx context.Context, tx pgx.Tx, _ []string) error 
 	return err
 }
 
-func (c *catalogue) readRelations(ctx context.Context, tx pgx.Tx, names []string) error {
-	relations, err := collect[relation](ctx, tx, selectRelations, names)
+func (c *catalogue) readRelations(ctx context.Context, tx querier, names []string) error {
+	relations, err := collect[relation](ctx, tx, selectRelations, names, c.sizes)
 	for i := range relations {
 		r := &relations[i]
 		c.relations = append(c.relations, r)
@@ -298,7 +314,7 @@ func (c *catalogue) readRelations(ctx context.Context, tx pgx.Tx, names []string
 	return err
 }
 
-func (c *catalogue) readAttributes(ctx context.Context, tx pgx.Tx, names []string) error {
+func (c *catalogue) readAttributes(ctx context.Context, tx querier, names []string) error {
 	attributes, err := collect[attribute](ctx, tx, selectAttributes, names)
 	if err != nil {
 		return err
@@ -331,7 +347,7 @@ func (c *catalogue) resolve(a *attribute) error {
 	}
 }
 
-func (c *catalogue) readConstraints(ctx context.Context, tx pgx.Tx, names []string) error {
+func (c *catalogue) readConstraints(ctx context.Context, tx querier, names []string) error {
 	constraints, err := collect[constraint](ctx, tx, selectConstraints, names)
 	for i := range constraints {
 		k := &constraints[i]
@@ -352,7 +368,7 @@ func (c *catalogue) readConstraints(ctx context.Context, tx pgx.Tx, names []stri
 	return err
 }
 
-func (c *catalogue) readIndexes(ctx context.Context, tx pgx.Tx, names []string) error {
+func (c *catalogue) readIndexes(ctx context.Context, tx querier, names []string) error {
 	indexes, err := collect[index](ctx, tx, selectIndexes, names)
 	for i := range indexes {
 		if x := &indexes[i]; !x.Inherited {
@@ -364,7 +380,7 @@ func (c *catalogue) readIndexes(ctx context.Context, tx pgx.Tx, names []string) 
 }
 
 // collect reads rows into structs, whose exported fields are the columns.
-func collect[E any](ctx context.Context, tx pgx.Tx, sql string, args ...any) ([]E, error) {
+func collect[E any](ctx context.Context, tx querier, sql string, args ...any) ([]E, error) {
 	rows, err := tx.Query(ctx, sql, args...)
 	if err != nil {
 		return nil, err

@@ -48,8 +48,8 @@ const (
 	selectRelations = `select c.oid, n.nspname::text, c.relname::text, c.relkind::text, c.relispartition,
 		pg_catalog.has_table_privilege(c.oid, 'select'), pg_catalog.row_security_active(c.oid),
 		c.reltuples::float8, c.relpages,
-		case when c.relkind in ('r', 'm') then coalesce(pg_catalog.pg_relation_size(c.oid), 0) else 0 end,
-		case when c.relkind in ('r', 'm') then coalesce(pg_catalog.pg_table_size(c.oid), 0) else 0 end,
+		case when $2 and c.relkind in ('r', 'm') then coalesce(pg_catalog.pg_relation_size(c.oid), 0) else 0 end,
+		case when $2 and c.relkind in ('r', 'm') then coalesce(pg_catalog.pg_table_size(c.oid), 0) else 0 end,
 		coalesce((select x.extname::text from pg_catalog.pg_depend d join pg_catalog.pg_extension x on x.oid = d.refobjid
 			where d.classid = 'pg_catalog.pg_class'::regclass and d.objid = c.oid and d.deptype = 'e'
 			and d.refclassid = 'pg_catalog.pg_extension'::regclass), ''),

@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -147,32 +148,66 @@ func ident(parts ...string) string { return pgx.Identifier(parts).Sanitize() }
 
 func (t *table) ident() string { return ident(t.schema, t.name) }
 
-// checkSchema compares a table, whose lock is held, with the plan.
-func checkSchema(ctx context.Context, conn *pgx.Conn, t *table) error {
-	rows, err := conn.Query(ctx, `
-		select attname, format_type(atttypid, atttypmod) from pg_attribute
-		where attrelid = $1::regclass and attnum > 0 and not attisdropped and attgenerated = '' order by attnum`, t.ident())
+// checkSchema compares what the plan's proofs are about, the tables' locks being held, with
+// what there is now.
+func (p *Plan) checkSchema(ctx context.Context, conn *pgx.Conn) error {
+	c, err := readRelations(ctx, conn, p.selected, false)
 	if err != nil {
-		return failed("read the columns of "+t.String(), err)
+		return failed("read the catalogue", err)
 	}
-	type found struct{ Name, Type string }
-	columns, err := pgx.CollectRows(rows, pgx.RowToStructByPos[found])
-	if err != nil {
-		return failed("read the columns of "+t.String(), err)
-	}
-	for _, c := range columns {
-		i := slices.IndexFunc(t.columns, func(p column) bool { return p.name == c.Name })
-		if i < 0 {
-			return fmt.Errorf("pgxmask: %s.%s is not in the plan: %w", t, c.Name, ErrSchema)
+	now := c.structure(p.skipped)
+	for _, name := range slices.Sorted(maps.Keys(merged(p.structure, now))) {
+		before, was := p.structure[name]
+		after, is := now[name]
+		what := "is otherwise than in the plan"
+		switch {
+		case !was:
+			what = "is not in the plan"
+		case !is:
+			what = "is in the plan, and gone"
+		case before == after:
+			continue
 		}
-		if t.columns[i].typ != c.Type {
-			return fmt.Errorf("pgxmask: %s.%s is of type %s, and %s in the plan: %w", t, c.Name, c.Type, t.columns[i].typ, ErrSchema)
-		}
-	}
-	if len(columns) != len(t.columns) {
-		return fmt.Errorf("pgxmask: %s has %d columns, and %d in the plan: %w", t, len(columns), len(t.columns), ErrSchema)
+		return fmt.Errorf("pgxmask: %s %s: %w", name, what, ErrSchema)
 	}
 	return nil
+}
+
+// structure returns definitions by name: of all relations but partitions, which come
+// and go, and of the columns and constraints of those that are not left out.
+func (c *catalogue) structure(left []skipped) map[string]string {
+	all := map[string]string{}
+	add := func(r *relation, object, definition string) {
+		if !r.IsPartition && !slices.ContainsFunc(left, func(s skipped) bool { return s.table == r.title() }) {
+			all[r.title()+object] += definition + "\n"
+		}
+	}
+	for _, r := range c.relations {
+		if !r.IsPartition {
+			all[r.title()] = r.Kind + " "
+		}
+		add(r, "", fmt.Sprint(len(r.Parents), r.Children > 0 && r.Kind == "r"))
+		for _, a := range r.columns {
+			add(r, "."+quotePart(a.Name), fmt.Sprintf("%s %t %s", a.TypeText, a.neverNull(), a.Generated))
+			for _, d := range a.domains {
+				for _, k := range d.checks {
+					add(r, "."+quotePart(a.Name), k.Definition)
+				}
+			}
+		}
+		for _, x := range r.indexes {
+			add(r, " ("+x.Name+")", x.Definition)
+		}
+		for _, k := range slices.Concat(r.checks, r.exclusions) {
+			add(r, " ("+k.Name+")", k.Definition)
+		}
+	}
+	for _, k := range c.foreignKeys {
+		if r := c.byOID[k.Relation]; r != nil {
+			add(r, " ("+k.Name+")", k.Definition)
+		}
+	}
+	return all
 }
 
 // fingerprint is the digest of all that decides what the output is, besides the rows: tables,

@@ -2,6 +2,10 @@ package pgxmask
 
 import (
 	"bytes"
+	"context"
+	"io/fs"
+	"os"
+	"path/filepath"
 	"testing"
 
 	"github.com/jackc/pgx/v5"
@@ -45,4 +49,24 @@ func TestUserMapping(t *testing.T) {
 	var report bytes.Buffer
 	require.NoError(t, p.WriteMarkdown(&report))
 	require.NotContains(t, report.String(), secret)
+
+	_, err = p.Run(t.Context(), RunConfig{Source: conn.Config(), Dir: t.TempDir(), Format: SQL})
+	require.NoError(t, err)
+
+	// The role that makes the plan does not see it, and the one that runs pg_dump does.
+	run(t, conn, `create role sealfield_planner`)
+	t.Cleanup(func() {
+		_, err := conn.Exec(context.Background(), `reset role; drop owned by sealfield_planner; drop role sealfield_planner`)
+		require.NoError(t, err)
+	})
+	run(t, conn, `grant select on t to sealfield_planner`, `set role sealfield_planner`)
+	p, err = newPlan(t, conn, keyringtest.NewKeyring(t), columns(`"e": "shape"`))
+	require.NoError(t, err)
+	config := RunConfig{Source: conn.Config(), Dir: t.TempDir(), Format: SQL}
+	_, err = p.Run(t.Context(), config)
+	require.ErrorContains(t, err, "user mapping of public for v")
+	_, err = os.Stat(filepath.Join(config.Dir, beforeName))
+	require.ErrorIs(t, err, fs.ErrNotExist)
+	_, err = p.Run(t.Context(), RunConfig{Source: conn.Config(), Dir: t.TempDir()})
+	require.NoError(t, err, "no schema, no password")
 }

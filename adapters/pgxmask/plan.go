@@ -92,10 +92,12 @@ type Accepted struct {
 type Plan struct {
 	database   string
 	policy     *mask.Policy
-	check      string   // mask.Masker.Check of the keys
-	digest     string   // of the policy, in hex
-	schemas    []string // by name
-	tables     []*table // an order in which they can be loaded: references go to earlier ones where there is no cycle
+	check      string            // mask.Masker.Check of the keys
+	digest     string            // of the policy, in hex
+	selected   []string          // Config.Schemas
+	schemas    []string          // by name
+	structure  map[string]string // of the catalogue
+	tables     []*table          // an order in which they can be loaded: references go to earlier ones where there is no cycle
 	references []reference
 	cycles     [][]string // tables that refer to each other
 	skipped    []skipped  // by name
@@ -236,6 +238,7 @@ func (p *planner) run(ctx context.Context, db DB, masks, trial map[string]*mask.
 	p.used = make([]bool, len(p.cfg.Accept))
 	p.checkSchemas()
 	p.match(masks)
+	p.plan.selected, p.plan.structure = slices.Clone(p.cfg.Schemas), p.catalogue.structure(p.plan.skipped)
 	for _, t := range p.plan.tables {
 		p.prove(t)
 	}
@@ -521,10 +524,14 @@ func (p *planner) checkLargeObjects() {
 // checkMappings stops where the schema would have the password of another server.
 func (p *planner) checkMappings() {
 	for _, m := range p.mappings {
-		p.report(&Finding{
-			Kind: SchemaText, Object: "user mapping of " + quotePart(m.User) + " for " + quotePart(m.Server),
-			Reason: "it has options, of which one may be a password, and pg_dump writes them", Suggestion: "drop it, or run as a role that can not see them",
-		})
+		p.report(m.finding())
+	}
+}
+
+func (m mapping) finding() *Finding {
+	return &Finding{
+		Kind: SchemaText, Object: "user mapping of " + quotePart(m.User) + " for " + quotePart(m.Server),
+		Reason: "it has options, of which one may be a password, and pg_dump writes them", Suggestion: "drop it, or run as a role that can not see them",
 	}
 }
 

@@ -53,3 +53,41 @@ func TestSequences(t *testing.T) {
 		require.Equal(t, []int64{6, 100, 1}, []int64{s, odd, u})
 	}
 }
+
+// TestSettings restores where settings say that the same text means something else.
+func TestSettings(t *testing.T) {
+	const table = "create table a (e text, m money check (current_setting('lc_monetary') = 'C'), x xml, n text[], i interval, d date)"
+	conn := connect(t, table, "set lc_monetary = 'C'", `insert into a values ('Ann', '1,234.56', '<a>1</a> and text', '{NULL,"NULL"}', '-1 mon 3 days -02:03:04', '2001-02-03')`)
+	p, err := newPlan(t, conn, keyringtest.NewKeyring(t), `"public.a": {"columns": {"e": "given",
+		"m": {"keep": "x"}, "x": {"keep": "x"}, "n": {"keep": "x"}, "i": {"keep": "x"}, "d": {"keep": "x"}}}`)
+	require.NoError(t, err)
+	kept := func(conn *pgx.Conn) (text string) {
+		require.NoError(t, conn.QueryRow(t.Context(), "select to_jsonb(a) - 'e' from a").Scan(&text))
+		return text
+	}
+	// elsewhere returns a database with such settings, and a connection that does not feel them.
+	elsewhere := func(ddl ...string) (dsn string, conn *pgx.Conn) {
+		dsn = pgtest.Database(t)
+		conn, err := pgx.Connect(t.Context(), dsn)
+		require.NoError(t, err)
+		t.Cleanup(func() { conn.Close(context.Background()) })
+		run(t, conn, ddl...)
+		for _, s := range []string{"lc_monetary = 'POSIX'", "xmloption = document", "array_nulls = off", "intervalstyle = sql_standard", "datestyle = 'SQL, DMY'"} {
+			run(t, conn, "alter database "+ident(conn.Config().Database)+" set "+s)
+		}
+		return dsn, conn
+	}
+	for _, ddl := range [][]string{nil, {table}} {
+		_, copied := elsewhere(ddl...)
+		_, err = p.Run(t.Context(), RunConfig{Source: conn.Config(), Target: copied.Config()})
+		require.NoError(t, err)
+		require.Equal(t, kept(conn), kept(copied))
+	}
+	dir := t.TempDir()
+	_, err = p.Run(t.Context(), RunConfig{Source: conn.Config(), Dir: dir, Format: SQL})
+	require.NoError(t, err)
+	dsn, copied := elsewhere()
+	out, err := psql(t, dir, "-X", "-q", "-d", dsn, "-f", "restore.sql")
+	require.NoError(t, err, out)
+	require.Equal(t, kept(conn), kept(copied))
+}

@@ -104,13 +104,13 @@ func TestResumeText(t *testing.T) {
 	for _, change := range []string{
 		"alter table a drop column z, add column z text default 'new'",
 		"alter type mood rename value 'sad' to 'low'",
-		"alter table r rename to s; create table r ()",
+		"alter function f rename to g",
 	} {
 		t.Run(change, func(t *testing.T) {
-			conn := connect(t, "create type mood as enum ('sad', 'merry')", "create table r ()", "create table a (e text, m mood, r regclass[], z text)",
-				"insert into a select 'ann.' || i || '@example.com', 'sad', '{r}', repeat('z', 200) from generate_series(1, 1000) i")
-			p, err := newPlan(t, conn, keyringtest.NewKeyring(t), `"public.r": {"skip": "empty"},
-				"public.a": {"columns": {"e": "email", "m": {"keep": "a mood"}, "r": {"keep": "a name"}, "z": {"keep": "of no use"}}}`)
+			conn := connect(t, "create type mood as enum ('sad', 'merry')", "create function f() returns int language sql as 'select 1'", "create table a (e text, m mood, f regproc[], z text)",
+				"insert into a select 'ann.' || i || '@example.com', 'sad', '{f}', repeat('z', 200) from generate_series(1, 1000) i")
+			p, err := newPlan(t, conn, keyringtest.NewKeyring(t), `"public.a": {"columns": {
+				"e": "email", "m": {"keep": "a mood"}, "f": {"keep": "a name"}, "z": {"keep": "of no use"}}}`)
 			require.NoError(t, err)
 			config := RunConfig{Source: conn.Config(), Dir: t.TempDir(), Workers: 1}
 			_, err = p.Run(t.Context(), config)

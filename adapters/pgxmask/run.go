@@ -197,10 +197,10 @@ func (j *job) export(ctx context.Context) error {
 		Version: manifestVersion, Database: j.plan.database, Policy: j.plan.fingerprint(), Check: j.plan.check,
 		Format: j.config.Format, Compression: j.config.Compression,
 	}
+	if err := j.plan.checkSchema(ctx, j.holder); err != nil {
+		return err
+	}
 	for _, t := range j.plan.tables {
-		if err := checkSchema(ctx, j.holder, t); err != nil {
-			return err
-		}
 		relations, err := locate(ctx, j.holder, t)
 		if err != nil {
 			return failed("find the pages of "+t.String(), err)

@@ -197,6 +197,50 @@ func TestRunRefuses(t *testing.T) {
 	require.Empty(t, files(t, other))
 }
 
+// TestChanged alters, between plan and run, what the plan was about. What it is not about
+// does no harm.
+func TestChanged(t *testing.T) {
+	for _, c := range []struct{ change, text string }{
+		{"create table new (a int)", "public.new is not in the plan"},
+		{"create schema s create table new (a int)", "s.new is not in the plan"},
+		{"create view new as select 1 as a", "public.new is not in the plan"},
+		{"alter table a add unique (e)", "public.a (a_e_key) is not in the plan"},
+		{"alter table a add check (e > 'z')", "public.a (a_e_check) is not in the plan"},
+		{"alter table a alter e set not null", "public.a.e is otherwise than in the plan"},
+		{"alter table a add g text generated always as (upper(e)) stored", "public.a.g is not in the plan"},
+		{"alter domain called add check (value > 'z')", "public.a.n is otherwise than in the plan"},
+		{"alter domain called set not null", "public.a.n is otherwise than in the plan"},
+		{"alter table a add foreign key (k) references k", "public.a (a_k_fkey) is not in the plan"},
+		{"alter table k add foreign key (k) references k", "public.k (k_k_fkey) is not in the plan"},
+		{"create table c () inherits (a)", "public.a is otherwise than in the plan"},
+		{"create table c () inherits (k); drop table a; alter table c rename to a", "public.a is otherwise than in the plan"},
+		{"alter table p attach partition q default", "public.q is in the plan, and gone"},
+		{"alter table p detach partition p1", "public.p1 is not in the plan"},
+		{"create table p2 partition of p for values in (2)", ""},
+		{"create index on a (e); comment on table a is 'many'; alter table a alter n set default 'Ann'", ""},
+		{"alter table left_out add a int unique", ""},
+	} {
+		t.Run(c.change, func(t *testing.T) {
+			conn := connect(t, "create domain called as text", "create table k (k int primary key)", "create table a (k int, e text, n called)",
+				"create table p (k int) partition by list (k)", "create table p1 partition of p for values in (1)", "create table q (k int)", "create table left_out ()")
+			const keep = `"k": {"keep": "a number"}`
+			p, err := newPlan(t, conn, keyringtest.NewKeyring(t), `"public.a": {"columns": {`+keep+`, "e": "email", "n": "given"}}, "public.k": {"columns": {`+keep+`}},
+				"public.p": {"columns": {`+keep+`}}, "public.q": {"columns": {`+keep+`}}, "public.left_out": {"skip": "empty"}`)
+			require.NoError(t, err)
+			run(t, conn, c.change)
+			dir := t.TempDir()
+			_, err = p.Run(t.Context(), RunConfig{Source: conn.Config(), Dir: dir})
+			if c.text == "" {
+				require.NoError(t, err)
+				return
+			}
+			require.ErrorIs(t, err, ErrSchema)
+			require.ErrorContains(t, err, c.text)
+			require.Empty(t, files(t, dir))
+		})
+	}
+}
+
 // TestPadded has values of char(n), which COPY sends with the spaces that fill them up and
 // that mean nothing.
 func TestPadded(t *testing.T) {

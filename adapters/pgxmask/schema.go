@@ -43,11 +43,30 @@ func (j *job) schemaOf(ctx context.Context) (before, after []byte, err error) {
 		}
 		return out, nil
 	}
+	if err := j.checkMappings(ctx); err != nil {
+		return nil, nil, err
+	}
 	if before, err = dump("pre-data"); err != nil {
 		return nil, nil, err
 	}
 	after, err = dump("post-data")
 	return before, after, err
+}
+
+// checkMappings looks for passwords of other servers that the role of the plan could not
+// see, and this one can.
+func (j *job) checkMappings(ctx context.Context) error {
+	mappings, err := collect[mapping](ctx, j.holder, selectMappings)
+	if err != nil {
+		return failed("read the user mappings", err)
+	}
+	for _, m := range mappings {
+		f := m.finding()
+		if !slices.ContainsFunc(j.plan.accepted, func(a accepted) bool { return a.finding.Kind == f.Kind && a.finding.Object == f.Object }) {
+			return f
+		}
+	}
+	return nil
 }
 
 // pgDump finds the program and compares its version with the server's.
@@ -170,6 +189,9 @@ func (j *job) script(chunks []*done, sequences []string) []byte {
 	var b bytes.Buffer
 	b.WriteString("-- Restores a masked copy. Run it in its folder, in an empty database:\n-- psql -X -f restore.sql\n" +
 		"\\set ON_ERROR_STOP on\nbegin;\n\\ir " + beforeName + "\n")
+	for _, s := range inputSettings {
+		b.WriteString("set " + s[0] + " = " + literal(s[1]) + ";\n")
+	}
 	for _, d := range chunks {
 		t := j.plan.tables[d.Table]
 		file := strings.ReplaceAll(d.File, "'", "''")
@@ -182,6 +204,9 @@ func (j *job) script(chunks []*done, sequences []string) []byte {
 			file = "'" + file + "'"
 		}
 		b.WriteString("\\copy " + t.ident() + t.columnList() + " from " + file + "\n")
+	}
+	for _, s := range inputSettings {
+		b.WriteString("reset " + s[0] + ";\n")
 	}
 	for _, s := range sequences {
 		b.WriteString(s + "\n")

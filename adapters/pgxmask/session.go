@@ -27,12 +27,21 @@ var settings = [][2]string{
 	{"xmlbinary", "base64"},
 	{"lc_monetary", "C"},
 	{"extra_float_digits", "1"},
+	{"quote_all_identifiers", "off"},
 	{"row_security", "off"}, // an error rather than fewer rows
 	{"synchronize_seqscans", "off"},
 	{"max_parallel_workers_per_gather", "0"},
 	{"statement_timeout", "0"},
 	{"lock_timeout", "60s"},
 	{"idle_in_transaction_session_timeout", "0"},
+}
+
+// inputSettings make PostgreSQL read the text of values as settings have it written, where
+// that is not of one meaning.
+var inputSettings = [][2]string{
+	{"lc_monetary", "C"},
+	{"xmloption", "content"},
+	{"array_nulls", "on"},
 }
 
 // readBuffer is how many bytes are asked of the connection at once.

@@ -147,6 +147,9 @@ func (t *target) worker(ctx context.Context) (sinkWorker, error) {
 	// Tables that were there may have foreign keys and triggers, which are not for
 	// rows that come in any order.
 	settings := "set client_encoding = 'UTF8'; set datestyle = 'ISO, YMD'; set timezone = 'UTC'; set statement_timeout = 0; " + noTransactionTimeout
+	for _, s := range inputSettings {
+		settings += "; set " + s[0] + " = " + literal(s[1])
+	}
 	if !t.made {
 		settings += "; set session_replication_role = replica"
 	}

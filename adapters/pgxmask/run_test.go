@@ -3,6 +3,7 @@ package pgxmask
 import (
 	"bufio"
 	"bytes"
+	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
@@ -239,6 +240,29 @@ func TestChanged(t *testing.T) {
 			require.Empty(t, files(t, dir))
 		})
 	}
+}
+
+// TestRewritten begins while a table is being rewritten: to a snapshot from before, it would
+// be empty.
+func TestRewritten(t *testing.T) {
+	conn, p := newCustomers(t, 100)
+	other, err := pgx.ConnectConfig(t.Context(), conn.Config())
+	require.NoError(t, err)
+	t.Cleanup(func() { other.Close(context.Background()) })
+	run(t, other, "begin", "alter table customers alter born type date using born + 1")
+	ran := make(chan error, 1)
+	var r *Result
+	go func() {
+		var err error
+		r, err = p.Run(t.Context(), RunConfig{Source: conn.Config(), Dir: t.TempDir()})
+		ran <- err
+	}()
+	for waiting := false; !waiting; {
+		require.NoError(t, conn.QueryRow(t.Context(), "select exists(select from pg_locks where relation = 'customers'::regclass and not granted)").Scan(&waiting))
+	}
+	run(t, other, "commit")
+	require.NoError(t, <-ran)
+	require.Equal(t, int64(100), r.Rows)
 }
 
 // TestPadded has values of char(n), which COPY sends with the spaces that fill them up and

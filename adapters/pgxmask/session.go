@@ -19,7 +19,6 @@ import (
 // and keep the session alive while others work. They end with the transaction.
 var settings = [][2]string{
 	{"search_path", "pg_catalog"},
-	{"client_encoding", "UTF8"},
 	{"datestyle", "ISO, YMD"},
 	{"intervalstyle", "postgres"},
 	{"timezone", "UTC"},
@@ -31,9 +30,7 @@ var settings = [][2]string{
 	{"row_security", "off"}, // an error rather than fewer rows
 	{"synchronize_seqscans", "off"},
 	{"max_parallel_workers_per_gather", "0"},
-	{"statement_timeout", "0"},
 	{"lock_timeout", "60s"},
-	{"idle_in_transaction_session_timeout", "0"},
 }
 
 // inputSettings make PostgreSQL read the text of values as settings have it written, where
@@ -47,9 +44,14 @@ var inputSettings = [][2]string{
 // readBuffer is how many bytes are asked of the connection at once.
 const readBuffer = 128 << 10
 
-// connect opens a session that is not shared with anybody.
+// dial opens a session that is not shared with anybody. It speaks UTF-8, whatever the
+// encoding of the database.
 func dial(ctx context.Context, config *pgx.ConnConfig) (*pgx.Conn, error) {
 	config = config.Copy()
+	if config.RuntimeParams == nil {
+		config.RuntimeParams = map[string]string{}
+	}
+	config.RuntimeParams["client_encoding"] = "UTF8"
 	build := config.BuildFrontend
 	config.BuildFrontend = func(r io.Reader, w io.Writer) *pgproto3.Frontend {
 		return build(bufio.NewReaderSize(r, readBuffer), w)
@@ -68,8 +70,9 @@ func disconnect(conn *pgx.Conn) {
 	conn.Close(ctx)
 }
 
-// begin starts the transaction that sees the snapshot, or exports its own if there is
-// none yet.
+// begin starts the transaction that sees the snapshot. If there is none yet, the first query
+// takes it, which has to come after the locks: to an older one, a table that was rewritten
+// or truncated in between is empty.
 func begin(ctx context.Context, conn *pgx.Conn, snapshot string) error {
 	sql := "begin isolation level repeatable read, read only;"
 	if snapshot != "" {
@@ -78,13 +81,22 @@ func begin(ctx context.Context, conn *pgx.Conn, snapshot string) error {
 	for _, s := range settings {
 		sql += "set local " + s[0] + " = " + literal(s[1]) + ";"
 	}
-	_, err := conn.PgConn().Exec(ctx, sql+noTransactionTimeout).ReadAll()
+	_, err := conn.PgConn().Exec(ctx, sql+noTimeouts(conn)).ReadAll()
 	return err
 }
 
-// noTransactionTimeout is for the session. PostgreSQL has had the setting since version
-// 17, and heeds a change within a transaction.
-const noTransactionTimeout = "select pg_catalog.set_config('transaction_timeout', '0', false) where pg_catalog.current_setting('transaction_timeout', true) is not null"
+// noTimeouts is for the session, and heeded at once. It is no query, with which a
+// transaction would take its snapshot.
+func noTimeouts(conn *pgx.Conn) string {
+	sql := "set statement_timeout = 0; set idle_in_transaction_session_timeout = 0"
+	if versionOf(conn) >= 140000 {
+		sql += "; set idle_session_timeout = 0"
+	}
+	if versionOf(conn) >= 170000 {
+		sql += "; set transaction_timeout = 0"
+	}
+	return sql
+}
 
 // literal quotes a text in SQL, where standard_conforming_strings is on.
 func literal(s string) string { return "'" + strings.ReplaceAll(s, "'", "''") + "'" }

@@ -1,12 +1,15 @@
 package pgxmask
 
 import (
+	"context"
 	"crypto/tls"
 	"slices"
 	"testing"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/stretchr/testify/require"
+
+	"github.com/sealfield/sealfield/keyring/keyringtest"
 )
 
 // TestTransactionTimeout has a server that ends long transactions, which an export is.
@@ -27,6 +30,59 @@ func TestTransactionTimeout(t *testing.T) {
 	config.Dir = t.TempDir()
 	_, err = p.Run(t.Context(), config)
 	require.NoError(t, err)
+}
+
+// TestIdleSession has a target that ends sessions which wait, as the one with the manifest
+// does while rows are copied.
+func TestIdleSession(t *testing.T) {
+	conn, p := newCustomers(t, 10)
+	copied := connect(t)
+	for _, s := range []string{"idle_session_timeout", "idle_in_transaction_session_timeout", "statement_timeout"} {
+		run(t, copied, "alter database "+ident(copied.Config().Database)+" set "+s+" = '1h'")
+	}
+	j := newJob(p, RunConfig{Source: conn.Config(), Target: copied.Config()})
+	s, err := newTarget(t.Context(), j)
+	require.NoError(t, err)
+	defer s.close()
+	w, err := s.worker(t.Context())
+	require.NoError(t, err)
+	defer w.close()
+	for _, session := range []*pgx.Conn{s.(*target).conn, w.(*targetWorker).conn} {
+		var idle, inTransaction, statement string
+		require.NoError(t, session.QueryRow(t.Context(), "select current_setting('idle_session_timeout'), current_setting('idle_in_transaction_session_timeout'), current_setting('statement_timeout')").Scan(&idle, &inTransaction, &statement))
+		require.Equal(t, []string{"0", "0", "0"}, []string{idle, inTransaction, statement})
+	}
+}
+
+// TestTargetEncoding copies names that are no ASCII into a database that is not UTF-8.
+func TestTargetEncoding(t *testing.T) {
+	utf8 := connect(t, `create table "Käufer" ("Straße" text)`, `insert into "Käufer" values ('Öder Weg 1')`)
+	p, err := newPlan(t, utf8, keyringtest.NewKeyring(t), `"public.Käufer": {"columns": {"Straße": "token"}}`)
+	require.NoError(t, err)
+	for _, ddl := range []string{"", `create table "Käufer" ("Straße" text)`} {
+		database := ident("latin1_" + utf8.Config().Database)
+		run(t, utf8, "create database "+database+" encoding 'LATIN1' locale 'C' template template0")
+		config := utf8.Config().Copy()
+		config.Database = "latin1_" + utf8.Config().Database
+		config.RuntimeParams["client_encoding"] = "UTF8"
+		latin1, err := pgx.ConnectConfig(t.Context(), config)
+		require.NoError(t, err)
+		t.Cleanup(func() { latin1.Close(context.Background()) })
+		run(t, latin1, ddl)
+		_, err = p.Run(t.Context(), RunConfig{Source: utf8.Config(), Target: utf8Less(config)})
+		require.NoError(t, err)
+		_, err = p.Verify(t.Context(), RunConfig{Source: utf8.Config(), Target: utf8Less(config)})
+		require.NoError(t, err)
+		require.NoError(t, latin1.Close(t.Context()))
+		run(t, utf8, "drop database "+database)
+	}
+}
+
+// utf8Less returns a config that leaves the encoding to the server.
+func utf8Less(config *pgx.ConnConfig) *pgx.ConnConfig {
+	config = config.Copy()
+	delete(config.RuntimeParams, "client_encoding")
+	return config
 }
 
 // TestEnvironment has pg_dump go where the program goes, and not with less security.

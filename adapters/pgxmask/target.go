@@ -26,7 +26,11 @@ func newTarget(ctx context.Context, j *job) (sink, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := lockTarget(ctx, conn); err != nil {
+	err = failed("prepare a session of the target", execAll(ctx, conn, noTimeouts(conn)))
+	if err == nil {
+		err = lockTarget(ctx, conn)
+	}
+	if err != nil {
 		disconnect(conn)
 		return nil, err
 	}
@@ -146,7 +150,7 @@ func (t *target) worker(ctx context.Context) (sinkWorker, error) {
 	}
 	// Tables that were there may have foreign keys and triggers, which are not for
 	// rows that come in any order.
-	settings := "set client_encoding = 'UTF8'; set datestyle = 'ISO, YMD'; set timezone = 'UTC'; set statement_timeout = 0; " + noTransactionTimeout
+	settings := "set datestyle = 'ISO, YMD'; set timezone = 'UTC'; " + noTimeouts(conn)
 	for _, s := range inputSettings {
 		settings += "; set " + s[0] + " = " + literal(s[1])
 	}

@@ -137,7 +137,8 @@ type pgType struct {
 	checks []*constraint // of a domain
 }
 
-// constraint is a CHECK, a foreign key or an exclusion constraint.
+// constraint is a CHECK, a foreign key or an exclusion constraint, such as a key WITHOUT
+// OVERLAPS is, too.
 type constraint struct {
 	OID           uint32
 	Name          string
@@ -150,6 +151,7 @@ type constraint struct {
 	Match         string // pg_constraint.confmatchtype
 	Validated     bool
 	Inherited     bool // it is that of a parent
+	Period        bool // the last columns are not equal, but within each other
 	Operators     []string
 	Definition    string
 }
@@ -361,7 +363,7 @@ func (c *catalogue) readConstraints(ctx context.Context, tx querier, names []str
 			c.foreignKeys = append(c.foreignKeys, k)
 		case k.Kind == "c":
 			r.checks = append(r.checks, k)
-		case k.Kind == "x":
+		default:
 			r.exclusions = append(r.exclusions, k)
 		}
 	}

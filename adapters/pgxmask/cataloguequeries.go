@@ -71,12 +71,12 @@ const (
 
 	selectConstraints = `select k.oid, k.conname::text, k.contype::text, k.conrelid, k.contypid, k.confrelid,
 		coalesce(k.conkey, '{}'), coalesce(k.confkey, '{}'), k.confmatchtype::text, k.convalidated,
-		k.conparentid <> 0 or k.coninhcount > 0,
+		k.conparentid <> 0 or k.coninhcount > 0, coalesce((pg_catalog.to_jsonb(k) ->> 'conperiod')::bool, false),
 		array(select case when o.oprnamespace = 'pg_catalog'::regnamespace
 			or exists` + byExtension + `o.oid and e.classid = 'pg_catalog.pg_operator'::regclass) then o.oprname::text else '' end from unnest(k.conexclop) with ordinality u(oid, i) join pg_catalog.pg_operator o on o.oid = u.oid order by u.i),
 		pg_catalog.pg_get_constraintdef(k.oid)
 		from pg_catalog.pg_constraint k
-		where k.contype in ('c', 'f', 'x') and (k.contypid <> 0 or k.conrelid in (select c.oid from pg_catalog.pg_class c` + ofRelations + `))
+		where (k.contype in ('c', 'f', 'x') or k.conexclop is not null) and (k.contypid <> 0 or k.conrelid in (select c.oid from pg_catalog.pg_class c` + ofRelations + `))
 		order by k.conname collate "C", k.oid`
 
 	selectIndexes = `select i.indexrelid, i.indrelid, x.relname::text, i.indisprimary, i.indisunique, i.indisexclusion, i.indisvalid,

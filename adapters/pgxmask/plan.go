@@ -161,6 +161,7 @@ type reference struct {
 	name                   string // of the constraint, or empty
 	table, target          string
 	columns, targetColumns []string
+	period                 bool   // what the last columns have in common is not a value
 	accepted               string // why it need not hold, or empty if it does
 }
 

@@ -28,7 +28,7 @@ func (p *planner) proveReferences() {
 }
 
 func (p *planner) proveForeignKey(k *constraint, from, to *table) {
-	r := reference{name: k.Name, table: from.title(), columns: columnNames(p.byOID[k.Relation], k.Columns)}
+	r := reference{name: k.Name, table: from.title(), columns: columnNames(p.byOID[k.Relation], k.Columns), period: k.Period}
 	target := p.byOID[k.Target]
 	f := from.finding(ForeignKey, "", k.Name, "", "")
 	if len(r.columns) == 1 {

@@ -30,6 +30,9 @@ func (j *job) references() (checks []*referenceCheck) {
 		k.childColumns, masked1, ok1 = child.indexes(r.columns)
 		k.parentColumns, masked2, ok2 = parent.indexes(r.targetColumns)
 		if ok1 && ok2 && (masked1 || masked2 || child.restricted || parent.restricted) {
+			if n := len(r.columns) - 1; r.period { // which a row of the target need not have
+				k.childColumns, k.parentColumns = k.childColumns[:n], k.parentColumns[:n]
+			}
 			k.there = newFilter(max(parent.rows, 1000))
 			checks = append(checks, k)
 		}

@@ -312,3 +312,25 @@ func TestNothingToMask(t *testing.T) {
 	_, err = p.Run(t.Context(), RunConfig{Source: conn.Config(), Dir: t.TempDir()})
 	require.NoError(t, err)
 }
+
+// TestTemporal has keys WITHOUT OVERLAPS and references to PERIODs, which need rows that
+// are not equal.
+func TestTemporal(t *testing.T) {
+	conn := connect(t)
+	if versionOf(conn) < 180000 {
+		t.Skip("SKIPPED: this PostgreSQL does not know WITHOUT OVERLAPS")
+	}
+	run(t, conn, "create extension btree_gist",
+		"create table rooms (n text, at daterange, primary key (n, at without overlaps))",
+		"create table stays (n text, at daterange, foreign key (n, period at) references rooms (n, period at))",
+		"insert into rooms values ('one@example.com', '[2020-01-01,2021-01-01)'), ('one@example.com', '[2021-01-01,2022-01-01)'), ('two@example.com', '[2020-01-01,2021-01-01)')",
+		"insert into stays values ('one@example.com', '[2020-12-01,2021-02-01)')")
+	const columns = `{"columns": {"n": "email,fallback=error", "at": {"keep": "when"}}}`
+	cfg := Config{Keyring: keyringtest.NewKeyring(t), Policy: policy(t, `"public.rooms": `+columns+`, "public.stays": `+columns), Subset: map[string]string{"public.stays": "true"}}
+	p, err := NewPlan(t.Context(), conn, cfg)
+	require.NoError(t, err)
+	r, err := p.Run(t.Context(), RunConfig{Source: conn.Config(), Dir: t.TempDir()})
+	require.NoError(t, err)
+	require.Equal(t, 1, r.Verification.References)
+	require.Equal(t, int64(3), r.Rows, "both rooms of the stay")
+}

@@ -322,6 +322,9 @@ func TestForged(t *testing.T) {
 			lines[1] = []byte("user2@example.com\t1\n")
 			return bytes.Join(lines, nil)
 		}, []Kind{ForeignKey, Leak}},
+		{"a kept value", "*accounts/*", func(rows []byte) []byte {
+			return bytes.Replace(rows, []byte("\tn\n"), []byte("\tm\n"), 1)
+		}, []Kind{Remask}},
 		{"a row less", "*accounts/*", func(rows []byte) []byte {
 			_, rest, _ := bytes.Cut(rows, []byte("\n"))
 			return rest

@@ -17,6 +17,8 @@ type sink interface {
 	load(context.Context) (*state, error)
 	// intact reports whether what a chunk wrote is there as it was.
 	intact(context.Context, *done) (bool, error)
+	// same reports whether the rows of a chunk have these bytes.
+	same(*done, *sum) (bool, error)
 	// record appends to the manifest, durably.
 	record(context.Context, *line) error
 	// worker returns what writes chunks, of one goroutine.

@@ -14,6 +14,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"sync/atomic"
 )
@@ -188,6 +189,15 @@ func (f *folder) intact(_ context.Context, d *done) (bool, error) {
 	return n == d.Bytes && digest == d.SHA256, err
 }
 
+func (f *folder) same(d *done, rows *sum) (bool, error) {
+	found := newSum(io.Discard)
+	err := f.open(d, func(r io.Reader) error {
+		_, err := io.Copy(found, r)
+		return err
+	})
+	return found.hex() == rows.hex(), err
+}
+
 func fileDigest(path string) (int64, string, error) {
 	file, err := os.Open(path)
 	if err != nil {
@@ -257,7 +267,7 @@ func (f folderWorker) write(ctx context.Context, c *chunk, d *done, fill func(io
 	if err := file.Sync(); err != nil {
 		return fmt.Errorf("pgxmask: %w", err)
 	}
-	d.Bytes, d.SHA256 = s.n, hex.EncodeToString(s.hash.Sum(nil))
+	d.Bytes, d.SHA256 = s.n, s.hex()
 	return f.record(ctx, &line{Chunk: d})
 }
 
@@ -384,6 +394,9 @@ func (f *folder) digests(ctx context.Context) (map[string]string, error) {
 
 func (f *folder) read(ctx context.Context, rows func(int, int, string) func(int64, [][]byte)) error {
 	chunks := f.job.list()
+	if err := f.checkNames(chunks); err != nil {
+		return err
+	}
 	var next atomic.Int64
 	var workers sync.WaitGroup
 	errs := make([]error, f.job.config.Workers)
@@ -403,21 +416,50 @@ func (f *folder) read(ctx context.Context, rows func(int, int, string) func(int6
 	return errors.Join(append(errs, ctx.Err())...)
 }
 
+// checkNames looks for files that no chunk has, and that whoever loads all files of a
+// table's folder would load, too. A shell's * does not mean those that begin with a dot.
+func (f *folder) checkNames(chunks []*done) error {
+	known := map[string]bool{}
+	for _, d := range chunks {
+		known[d.File] = true
+	}
+	for i := range f.job.header.Tables {
+		name := tableFolder(f.job.header, i)
+		found, err := os.ReadDir(filepath.Join(f.path, name))
+		if err != nil {
+			return fmt.Errorf("pgxmask: %w", err)
+		}
+		for _, file := range found {
+			if !known[name+"/"+file.Name()] && !strings.HasPrefix(file.Name(), ".") {
+				return fmt.Errorf("pgxmask: %s/%s is of no chunk: %w", name, file.Name(), ErrDamaged)
+			}
+		}
+	}
+	return nil
+}
+
 // readFile reads the rows of a file.
 func (f *folder) readFile(d *done, row func(int64, [][]byte)) error {
+	return f.open(d, func(r io.Reader) error {
+		n, err := f.job.config.Format.read(r, f.job.plan.tables[d.Table], row)
+		if err == nil && n != d.Rows {
+			err = ErrDamaged
+		}
+		return err
+	})
+}
+
+// open has what is in a file read.
+func (f *folder) open(d *done, read func(io.Reader) error) error {
 	file, err := os.Open(filepath.Join(f.path, filepath.FromSlash(d.File)))
 	if err != nil {
 		return fmt.Errorf("pgxmask: %w", err)
 	}
 	defer file.Close()
 	r, err := f.job.config.Compression.reader(file)
-	if err != nil {
-		return fmt.Errorf("pgxmask: %s: %w", d.File, err)
-	}
-	defer r.Close()
-	n, err := f.job.config.Format.read(r, f.job.plan.tables[d.Table], row)
-	if err == nil && n != d.Rows {
-		err = ErrDamaged
+	if err == nil {
+		defer r.Close()
+		err = read(r)
 	}
 	if err != nil {
 		return fmt.Errorf("pgxmask: %s: %w", d.File, err)

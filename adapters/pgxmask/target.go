@@ -2,7 +2,6 @@ package pgxmask
 
 import (
 	"context"
-	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -141,6 +140,9 @@ func (t *target) load(ctx context.Context) (*state, error) {
 // intact trusts the transaction.
 func (t *target) intact(context.Context, *done) (bool, error) { return true, nil }
 
+// same is about the bytes that went to the target.
+func (t *target) same(d *done, rows *sum) (bool, error) { return d.SHA256 == rows.hex(), nil }
+
 func (t *target) record(ctx context.Context, l *line) error { return insertLine(ctx, t.conn, l) }
 
 func (t *target) worker(ctx context.Context) (sinkWorker, error) {
@@ -199,7 +201,7 @@ func (w *targetWorker) write(ctx context.Context, c *chunk, d *done, fill func(i
 	if tag.RowsAffected() != d.Rows {
 		return fmt.Errorf("pgxmask: copy into %s: %d rows went, and %d came", table, d.Rows, tag.RowsAffected())
 	}
-	d.Bytes, d.SHA256 = s.n, hex.EncodeToString(s.hash.Sum(nil))
+	d.Bytes, d.SHA256 = s.n, s.hex()
 	if err := insertLine(ctx, w.conn, &line{Chunk: d}); err != nil {
 		return err
 	}

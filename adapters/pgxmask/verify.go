@@ -69,8 +69,11 @@ type ColumnCheck struct {
 }
 
 // Verify checks an output that is finished against the source once more: that
-// its bytes are those of the manifest, and all that Run checks. Rows that changed since
-// are not compared; their former values are not looked for. Of config, Format, Compression
+// its bytes are those of the manifest, that they are those that a Run would write now,
+// and all that Run checks. Chunks with rows that changed since are not compared, and the
+// former values of these not looked for; of tables with sealed columns, which are sealed
+// with random bytes, a sample is compared. In a Target rows of the tables are counted,
+// and a sample is looked for. Of config, Format, Compression
 // and Dir or Target are those of Run. It changes nothing in the output.
 func (p *Plan) Verify(ctx context.Context, config RunConfig) (_ *Result, err error) {
 	config.SkipVerify = false
@@ -128,6 +131,17 @@ type verifier struct {
 	filter *filter
 	seed   maphash.Seed
 	tables []*tableCheck
+
+	mu        sync.Mutex
+	different []*Finding // chunks
+}
+
+// differs notes a chunk that is not what becomes of its rows.
+func (v *verifier) differs(c *chunk) {
+	f := &Finding{Kind: Remask, Table: v.tables[c.table].table.String(), Reason: fmt.Sprintf("chunk %d of the output has other bytes than the rules make of the source's rows", c.n+1)}
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.different = append(v.different, f)
 }
 
 type tableCheck struct {
@@ -253,6 +267,7 @@ func (j *job) verify(ctx context.Context) (*Verification, error) {
 			}
 		}
 	}
+	r.Findings = append(r.Findings, v.different...)
 	for _, changed := range j.changed {
 		if changed {
 			r.Changed++

@@ -265,6 +265,16 @@ func TestTampered(t *testing.T) {
 		{"nothing", func(*testing.T, string) {}, nil},
 		{"a byte", func(t *testing.T, dir string) { edit(t, dir, "*items/000001.copy", "quote", "quotE") }, ErrDamaged},
 		{"a file less", func(t *testing.T, dir string) { remove(t, dir, "*orders/000001.copy") }, ErrDamaged},
+		{"a file more", func(t *testing.T, dir string) {
+			folders, err := filepath.Glob(filepath.Join(dir, "*orders"))
+			require.NoError(t, err)
+			require.NoError(t, os.WriteFile(filepath.Join(folders[0], "000002.copy"), nil, 0o600))
+		}, ErrDamaged},
+		{"a file of the file system", func(t *testing.T, dir string) {
+			folders, err := filepath.Glob(filepath.Join(dir, "*orders"))
+			require.NoError(t, err)
+			require.NoError(t, os.WriteFile(filepath.Join(folders[0], ".DS_Store"), nil, 0o600))
+		}, nil},
 		{"schema", func(t *testing.T, dir string) { edit(t, dir, "post-data.sql", "UNIQUE", "") }, ErrDamaged},
 		{"script", func(t *testing.T, dir string) { edit(t, dir, "restore.sql", "commit", "rollback") }, ErrDamaged},
 		{"marker", func(t *testing.T, dir string) { remove(t, dir, finishedName) }, ErrUnfinished},

@@ -34,6 +34,8 @@ type chunkCheck struct {
 	view    view
 	room    []byte
 
+	sum uint64 // of steadyHash, for a Target
+
 	again   *masker
 	values  [][]byte
 	every   uint64
@@ -72,10 +74,28 @@ func (o *chunkCheck) observe(n int64, row *maskedRow) error {
 			c.after.add(after, before)
 		}
 	}
+	if o.v.job.config.Target != nil && o.check.table.sealed == nil {
+		o.sum += o.steadyHash(row)
+	}
 	if o.fresh && maphash.Comparable(o.v.seed, [2]int64{int64(o.chunk.n), n})%o.every == 0 {
 		return o.sample(n, row)
 	}
 	return nil
+}
+
+// steadyHash is that of the row as it goes out.
+func (o *chunkCheck) steadyHash(row *maskedRow) uint64 {
+	o.room = o.room[:0]
+	for i := range o.values {
+		switch c := &o.check.table.columns[i]; {
+		case !steadyTypes[c.oid]:
+		case c.rule == nil:
+			o.values[i], o.room = decodeText(o.room, row.fields[i])
+		default:
+			o.values[i] = row.masked[i]
+		}
+	}
+	return o.v.steadyHash(o.check.table, o.values)
 }
 
 // isTold reports whether a rune says something: an empty text, or a dash, has nothing
@@ -139,6 +159,18 @@ func (v *verifier) rowHash(t *table, values [][]byte) uint64 {
 	return h.Sum64()
 }
 
+// steadyHash is that of the values of a row whose text is always the same.
+func (v *verifier) steadyHash(t *table, values [][]byte) uint64 {
+	var h maphash.Hash
+	h.SetSeed(v.seed)
+	for i := range t.columns {
+		if steadyTypes[t.columns[i].oid] {
+			writeValue(&h, values[i])
+		}
+	}
+	return h.Sum64()
+}
+
 // writeValue writes a value so that where it ends is seen, and NULL.
 func writeValue(h *maphash.Hash, value []byte) {
 	n := uint64(len(value)) + 1
@@ -167,8 +199,11 @@ func (o *chunkCheck) close() {
 		to.before.merge(from.before)
 		to.after.merge(from.after)
 	}
+	o.check.sum += o.sum
 	if o.fresh {
 		o.check.samples[o.chunk.n] = o.samples
+	} else {
+		o.check.changed = true
 	}
 	if o.check.left--; o.check.left > 0 {
 		return

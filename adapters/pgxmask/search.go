@@ -85,10 +85,11 @@ func (s *search) reader(table, chunk int, place string) func(row int64, values [
 		s.sampled += int64(len(wanted))
 		s.mu.Unlock()
 	}
+	sum := uint64(0)
 	return func(row int64, values [][]byte) {
 		switch {
 		case row < 0: // the end of a table
-			if len(wanted) > 0 {
+			if len(wanted) > 0 || !s.second && !t.changed && t.table.sealed == nil && sum != t.sum {
 				s.differs(t.table, place)
 			}
 			return
@@ -100,6 +101,9 @@ func (s *search) reader(table, chunk int, place string) func(row int64, values [
 		}
 		for _, k := range s.keys {
 			k.add(table, values)
+		}
+		if chunk < 0 {
+			sum += s.v.steadyHash(t.table, values)
 		}
 		if want, ok := samples[row]; ok {
 			s.mu.Lock()

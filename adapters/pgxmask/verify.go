@@ -72,8 +72,8 @@ type ColumnCheck struct {
 // its bytes are those of the manifest, that they are those that a Run would write now,
 // and all that Run checks. Chunks with rows that changed since are not compared, and the
 // former values of these not looked for; of tables with sealed columns, which are sealed
-// with random bytes, a sample is compared. In a Target rows of the tables are counted,
-// and a sample is looked for. Of config, Format, Compression
+// with random bytes, a sample is compared. Of a Target all rows are compared, but only
+// the columns whose types have one text for a value: text, varchar, uuid, date, integers. Of config, Format, Compression
 // and Dir or Target are those of Run. It changes nothing in the output.
 func (p *Plan) Verify(ctx context.Context, config RunConfig) (_ *Result, err error) {
 	config.SkipVerify = false
@@ -151,6 +151,8 @@ type tableCheck struct {
 	mu      sync.Mutex
 	left    int                      // chunks that were not read yet
 	samples map[int]map[int64]uint64 // by chunk and row: the hash of the masked values
+	sum     uint64                   // of steadyHash of all rows, whose order a Target does not keep
+	changed bool                     // and so sum is of other rows than the output's
 }
 
 // look is how the values of a column of the output are searched for originals.

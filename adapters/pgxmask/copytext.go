@@ -344,6 +344,7 @@ func (s *stream) write(row *maskedRow) error {
 	row.out = row.masked
 	if s.seal != nil {
 		s.sealed = append(s.sealed[:0], row.masked...)
+		s.table.pad(s.sealed)
 		if err := s.seal.copy.Seal(s.ctx, s.sealed); err != nil {
 			return s.failed(err)
 		}

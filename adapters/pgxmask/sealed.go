@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"reflect"
 	"slices"
+	"unicode/utf8"
 
 	"github.com/jackc/pgx/v5/pgtype"
 
@@ -162,6 +163,17 @@ func (t *table) unpad(row [][]byte) {
 		}
 		for n := len(row[i]); n > 0 && row[i][n-1] == ' '; n-- {
 			row[i] = row[i][:n-1]
+		}
+	}
+}
+
+// pad gives masked values of char(n) the spaces with which they will be read from the copy:
+// as a part of the row key they are what others are sealed with.
+func (t *table) pad(row [][]byte) {
+	for i := range t.columns {
+		if c := &t.columns[i]; c.rule != nil && c.oid == pgtype.BPCharOID && row[i] != nil {
+			n, _ := lengthLimit(t.relation.attribute(c.name))
+			row[i] = append(bytes.Clone(row[i]), bytes.Repeat([]byte(" "), max(0, n-utf8.RuneCount(row[i])))...)
 		}
 	}
 }

@@ -236,3 +236,41 @@ func TestSealedSameKeys(t *testing.T) {
 		require.EqualError(t, err, "pgxmask: policy line 1: public.members: what the Copy of Config.Sealed seals opens under the keys of the Source; make a keyring for the copy", name)
 	}
 }
+
+// TestSealedPadded has a row key of char(n): applications read it with its spaces, and so
+// values are bound to these.
+func TestSealedPadded(t *testing.T) {
+	type account struct {
+		Code string `db:"code"`
+		Note string `db:"note" seal:"encrypt"`
+	}
+	ctx := t.Context()
+	table := func(kr *keyring.Keyring) *pgxfield.Table[account] {
+		table, err := pgxfield.NewTable[account](kr, "accounts", pgxfield.Config{RowKey: []string{"code"}})
+		require.NoError(t, err)
+		return table
+	}
+	production, test := keyringtest.NewKeyring(t), keyringtest.NewKeyring(t)
+	source, target := table(production), table(test)
+	conn := connect(t, "create table accounts (code char(40) primary key, note bytea not null)")
+	for _, code := range []string{"ann.smith@example.com", "bob.jones@example.com"} {
+		_, err := conn.Exec(ctx, "insert into accounts (code, note) values (@code, @note)", source.Args(&account{fmt.Sprintf("%-40s", code), "a note"}))
+		require.NoError(t, err)
+	}
+	p, err := NewPlan(ctx, conn, Config{Keyring: production, Policy: policy(t, `"public.accounts": {"columns": {"code": "email,fallback=error", "note": {"keep": "of no use"}}}`),
+		Sealed: map[string]Sealed{"public.accounts": {source, target}}})
+	require.NoError(t, err)
+	_, err = p.Run(ctx, RunConfig{Source: conn.Config(), Dir: t.TempDir()})
+	require.NoError(t, err)
+	copied := connect(t)
+	_, err = p.Run(ctx, RunConfig{Source: conn.Config(), Target: copied.Config()})
+	require.NoError(t, err)
+	rows, err := copied.Query(ctx, "select code, note from accounts")
+	require.NoError(t, err)
+	all, err := pgx.CollectRows(rows, target.Row(ctx))
+	require.NoError(t, err)
+	require.Len(t, all, 2)
+	for _, a := range all {
+		require.Equal(t, "a note", a.Note)
+	}
+}

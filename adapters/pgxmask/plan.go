@@ -160,6 +160,7 @@ type column struct {
 type reference struct {
 	name                   string // of the constraint, or empty
 	table, target          string
+	to                     string // the table of the plan that has the target's rows, of which that may be a partition
 	columns, targetColumns []string
 	period                 bool   // what the last columns have in common is not a value
 	accepted               string // why it need not hold, or empty if it does

@@ -14,7 +14,7 @@ func (p *planner) order() {
 		byName[t.title()] = t
 	}
 	for _, r := range p.plan.references {
-		from, to := byName[r.table], byName[r.target]
+		from, to := byName[r.table], byName[r.to]
 		if from != nil && to != nil && from != to {
 			o.targets[from] = append(o.targets[from], to)
 		}

@@ -183,7 +183,7 @@ func (p *planner) part(t *table, r *relation, number int16) part {
 	if a == nil {
 		return part{unknown: "it uses whole rows or system columns"}
 	}
-	x := part{name: a.Name, fold: a.base.Name == "citext" || !a.Deterministic, null: !a.neverNull()}
+	x := part{name: a.Name, fold: strings.TrimPrefix(a.base.Name, "_") == "citext" || !a.Deterministic, null: !a.neverNull()}
 	if a.Generated != "" {
 		if !p.allKept(t, r, a.Uses) {
 			x.unknown = quotePart(a.Name) + " is generated from masked columns"

@@ -459,6 +459,17 @@ func TestReferences(t *testing.T) {
 				`policy line 1: public.t.b (t_b_fkey): it refers to a partition alone`,
 				`policy line 1: public.t.id (t_id_fkey): id is masked by int, and public.u.id by int,fallback=error; give both the same rule, in the same words`,
 			}},
+		{name: "of arrays", ddl: `create table u (a numeric[] unique, b text[] unique); create table t (a numeric[] references u (a), b text[] references u (b))`,
+			policy: of(`"a": {"rule": "array", "of": "int,fallback=error"}, "b": {"rule": "array", "of": "token"}`, `"a": {"rule": "array", "of": "int,fallback=error"}, "b": {"rule": "array", "of": "token"}`),
+			want: []string{
+				`policy line 1: public.t.a (t_a_fkey): a and public.u.a are numeric[] and numeric[], in which equal values may be written differently; give both the same type`,
+			}},
+		{name: "of arrays of citext", ddl: `create extension citext; create table u (a citext[] unique); create table t (a citext[] references u (a))`,
+			policy: of(`"a": {"rule": "array", "of": "iban,fallback=error"}`, `"a": {"rule": "array", "of": "iban,fallback=error"}`),
+			want: []string{
+				`policy line 1: public.t.a (t_a_fkey): case does not count between a and public.u.a, and does in rule {"of":{"fallback":"error","rule":"iban"},"rule":"array"}; take case=fold, if the rule has it`,
+				`policy line 1: public.u.a (u_a_key): case does not count here, and results of rule {"of":{"fallback":"error","rule":"iban"},"rule":"array"} may differ in nothing else; take a rule with results in small letters, such as email or token`,
+			}},
 		{name: "virtual", ddl: `create table u (a text, b text); create table t (a text, b text)`,
 			policy: of(`"a": "email", "b": "email"`, `"a": "email", "b": "email,domain=x"`),
 			change: func(c *Config) {

@@ -37,6 +37,9 @@ func (p *planner) proveForeignKey(k *constraint, from, to *table) {
 	if target != nil {
 		r.target, r.targetColumns = target.title(), columnNames(target, k.TargetColumns)
 	}
+	if to != nil {
+		r.to = to.title()
+	}
 	var how string
 	switch {
 	case nulled(from, r.columns, k.Match == "f"):
@@ -108,7 +111,7 @@ func (p *planner) proveVirtual(v Reference) {
 				}
 			}
 		}
-		r := reference{table: from.title(), target: to.title(), columns: v.Columns, targetColumns: v.TargetColumns}
+		r := reference{table: from.title(), target: to.title(), to: to.title(), columns: v.Columns, targetColumns: v.TargetColumns}
 		how, reason, suggestion := p.joins(from, to, v.Columns, v.TargetColumns, false)
 		switch {
 		case nulled(from, v.Columns, false):
@@ -177,7 +180,7 @@ func (p *planner) joins(from, to *table, columns, targets []string, full bool) (
 
 // sameText reports whether equal values of the two columns are written alike.
 func sameText(a, b *attribute) bool {
-	x, y := a.base.Name, b.base.Name
+	x, y := strings.TrimPrefix(a.base.Name, "_"), strings.TrimPrefix(b.base.Name, "_") // arrays are as their elements
 	switch {
 	case x == "numeric" || y == "numeric": // 1.0 and 1.00
 		return x == y && a.modifier == b.modifier && a.modifier >= 0

@@ -21,7 +21,7 @@ type referenceCheck struct {
 func (j *job) references() (checks []*referenceCheck) {
 	for i := range j.plan.references {
 		r := &j.plan.references[i]
-		k := &referenceCheck{reference: r, child: j.plan.find(r.table), parent: j.plan.find(r.target)}
+		k := &referenceCheck{reference: r, child: j.plan.find(r.table), parent: j.plan.find(r.to)}
 		if k.child < 0 || k.parent < 0 || r.accepted != "" || j.header.Made && r.name != "" {
 			continue
 		}

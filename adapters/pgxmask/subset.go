@@ -83,7 +83,7 @@ func reachOf(n int, start map[int]string, edges []edge) []reach {
 // are followed as well: a row that is wanted too many does no harm.
 func (p *Plan) edges() (all []edge) {
 	for _, r := range p.references {
-		e := edge{from: p.find(r.table), to: p.find(r.target), columns: r.columns, targets: r.targetColumns, name: r.name}
+		e := edge{from: p.find(r.table), to: p.find(r.to), columns: r.columns, targets: r.targetColumns, name: r.name}
 		if e.from >= 0 && e.to >= 0 {
 			all = append(all, e)
 		}

@@ -222,6 +222,24 @@ func TestSubsetChanges(t *testing.T) {
 	require.Equal(t, "20\t2\n", string(content(t, dir, "public.b", None)))
 }
 
+// TestSubsetPartition follows a reference to a single partition, which somebody has accepted.
+func TestSubsetPartition(t *testing.T) {
+	ctx := t.Context()
+	conn := connect(t, "create table a (id int primary key) partition by range (id)", "create table a1 partition of a for values from (0) to (10)", "create table a2 partition of a default",
+		"create table b (a int references a1 (id))", "insert into a select generate_series(1, 20)", "insert into b values (1), (2)")
+	cfg := Config{Keyring: keyringtest.NewKeyring(t), Subset: map[string]string{"public.b": "a = 2"},
+		Policy: policy(t, `"public.a": {"columns": {"id": {"keep": "a number"}}}, "public.b": {"columns": {"a": {"keep": "a number"}}}`)}
+	accept(ForeignKey, "public.b", "b_a_fkey")(&cfg)
+	p, err := NewPlan(ctx, conn, cfg)
+	require.NoError(t, err)
+	copied := connect(t)
+	_, err = p.Run(ctx, RunConfig{Source: conn.Config(), Target: copied.Config()})
+	require.NoError(t, err)
+	var rows []int
+	require.NoError(t, copied.QueryRow(ctx, "select array_agg(id) from a").Scan(&rows))
+	require.Equal(t, []int{2}, rows)
+}
+
 func TestSubsetRefuses(t *testing.T) {
 	ctx := t.Context()
 	conn := connect(t, "create table a (id int primary key)", "insert into a values (1)")

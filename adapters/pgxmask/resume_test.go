@@ -247,6 +247,41 @@ func TestKillTarget(t *testing.T) {
 	require.NotZero(t, resumed)
 }
 
+// TestCommitInFlight has what a process which was killed had sent be committed while another
+// one resumes: the chunk is there once, whoever comes first.
+func TestCommitInFlight(t *testing.T) {
+	source := connect(t, "create table a (e text)", "insert into a select i || '@example.com' from generate_series(1, 10) i")
+	p, err := newPlan(t, source, keyringtest.NewKeyring(t), `"public.a": {"columns": {"e": "email"}}`)
+	require.NoError(t, err)
+	copied := connect(t, "create table a (e text)")
+	config := RunConfig{Source: source.Config(), Target: copied.Config(), SkipVerify: true}
+	_, err = p.Run(t.Context(), config)
+	require.NoError(t, err)
+
+	// It had all but the commit of its only chunk.
+	dying, err := pgx.ConnectConfig(t.Context(), copied.Config())
+	require.NoError(t, err)
+	t.Cleanup(func() { dying.Close(context.Background()) })
+	run(t, copied, "create temporary table kept as select * from pgxmask.manifest", "create table rows as table a", "delete from a", "delete from pgxmask.manifest where line ~ 'chunk|finished'")
+	run(t, dying, "begin", "insert into a table rows")
+	var line string
+	require.NoError(t, copied.QueryRow(t.Context(), "select line from kept where line ~ 'chunk'").Scan(&line))
+	_, err = dying.Exec(t.Context(), "insert into pgxmask.manifest (line) values ($1)", line)
+	require.NoError(t, err)
+	ended := make(chan error, 1)
+	go func() { _, err := p.Resume(t.Context(), config); ended <- err }()
+	for waits := false; !waits && len(ended) == 0; {
+		require.NoError(t, copied.QueryRow(t.Context(), "select exists (select from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock')").Scan(&waits))
+	}
+	run(t, dying, "commit")
+	require.ErrorContains(t, <-ended, "23505")
+	_, err = p.Resume(t.Context(), config)
+	require.NoError(t, err)
+	var n int
+	require.NoError(t, copied.QueryRow(t.Context(), "select count(*) from a").Scan(&n))
+	require.Equal(t, 10, n)
+}
+
 // forge changes the rows of an output that is finished, and its manifest and marker with
 // them.
 func forge(t *testing.T, p *Plan, dir, pattern string, change func([]byte) []byte) {

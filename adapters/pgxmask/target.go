@@ -53,6 +53,12 @@ func execAll(ctx context.Context, conn *pgx.Conn, sql string) error {
 	return err
 }
 
+// createManifest makes a table that takes no chunk twice: what a process which was killed had
+// sent may be committed after another one has read the manifest.
+const createManifest = `create schema pgxmask;
+	create table pgxmask.manifest (n bigint generated always as identity primary key, line text not null);
+	create unique index on pgxmask.manifest ((line::json #>> '{chunk,table}'), (line::json #>> '{chunk,n}'))`
+
 // create makes the manifest and, if none of the tables is there, the schema, all or
 // nothing.
 func (t *target) create(ctx context.Context, h *header) error {
@@ -61,7 +67,7 @@ func (t *target) create(ctx context.Context, h *header) error {
 		return failed("begin in the target", err)
 	}
 	defer tx.Rollback(context.WithoutCancel(ctx))
-	if err := execAll(ctx, t.conn, "create schema pgxmask; create table pgxmask.manifest (n bigint generated always as identity primary key, line text not null)"); err != nil {
+	if err := execAll(ctx, t.conn, createManifest); err != nil {
 		if server, ok := errors.AsType[*pgconn.PgError](err); ok && (server.Code == "42P06" || server.Code == "42P07") {
 			return fmt.Errorf("pgxmask: the target has a schema pgxmask: %w", ErrExists)
 		}

@@ -24,7 +24,9 @@ const (
 	JSONL Format = "jsonl"
 	// SQL is CopyText with the schema, by pg_dump, and a script that restores both:
 	// run psql -X -f restore.sql in the folder of the output, in an empty database. It
-	// needs the program zstd or gzip if the files are compressed.
+	// needs the program zstd or gzip if the files are compressed. Sequences go on as in
+	// the source, but those of masked integer columns after the greatest value: a rule
+	// such as int,hi=1000000000 leaves room for the next ones.
 	SQL Format = "sql"
 )
 

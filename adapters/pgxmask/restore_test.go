@@ -54,6 +54,31 @@ func TestSequences(t *testing.T) {
 	}
 }
 
+// TestSequencesOfMasked has keys that are masked, and that the next ones must not be among.
+func TestSequencesOfMasked(t *testing.T) {
+	const integer = `"int,lo=1,hi=120,fallback=error"`
+	for _, conn := range restored(t, `"public.a": {"columns": {"s": `+integer+`, "i": `+integer+`, "d": `+integer+`, "down": "int,lo=-120,hi=-1,fallback=error", "k": {"keep": "a number"}}},
+		"public.none": {"columns": {"id": `+integer+`}}`,
+		`create sequence down increment -1`, `create sequence shared`,
+		`create table a (s serial, i bigint generated always as identity, d int default nextval('shared'), down int default nextval('down'), k serial)`,
+		`create table none (id serial)`, `insert into a (k) select nextval('a_k_seq') from generate_series(1, 100)`) {
+		var n, before int
+		require.NoError(t, conn.QueryRow(t.Context(), "select max(s) + max(i) + max(d) - min(down) from a").Scan(&before))
+		require.Greater(t, before, 4*100)
+		run(t, conn, "insert into a default values")
+		for _, c := range []string{"s", "i", "d", "down", "k"} {
+			require.NoError(t, conn.QueryRow(t.Context(), "select count(distinct "+c+") from a").Scan(&n))
+			require.Equal(t, 101, n, c)
+		}
+		require.NoError(t, conn.QueryRow(t.Context(), "select max(s) + max(i) + max(d) - min(down) from a").Scan(&n))
+		require.Equal(t, before+4, n)
+		require.NoError(t, conn.QueryRow(t.Context(), "select k from a order by k desc").Scan(&n))
+		require.Equal(t, 101, n, "a kept key goes on as it did")
+		require.NoError(t, conn.QueryRow(t.Context(), "insert into none default values returning id").Scan(&n))
+		require.Equal(t, 1, n)
+	}
+}
+
 // TestSettings restores where settings say that the same text means something else.
 func TestSettings(t *testing.T) {
 	const table = "create table a (e text, m money check (current_setting('lc_monetary') = 'C'), x xml, n text[], i interval, d date)"

@@ -33,7 +33,7 @@ type RunConfig struct {
 	// schema there with pg_dump's help, with constraints and indexes after the rows. Or
 	// it finds all tables there, empty: then triggers and foreign keys are
 	// passed by, for which the user needs to set session_replication_role, and
-	// Verify checks the references. The manifest is in a schema pgxmask.
+	// Verify checks the references; sequences stay as they are. The manifest is in a schema pgxmask.
 	Target *pgx.ConnConfig
 
 	// Format is that of the files in Dir. Defaults to CopyText.

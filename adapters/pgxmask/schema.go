@@ -143,25 +143,6 @@ func schemaDigest(sql []byte) string {
 	return hex.EncodeToString(sum[:])
 }
 
-// sequences returns statements that set all sequences to where they are.
-func (j *job) sequences(ctx context.Context) ([]string, error) {
-	rows, err := j.holder.Query(ctx, "select quote_ident(schemaname) || '.' || quote_ident(sequencename) from pg_sequences where schemaname !~ '^pg_' order by 1")
-	if err != nil {
-		return nil, failed("read the sequences", err)
-	}
-	statements, err := pgx.CollectRows(rows, pgx.RowTo[string])
-	if err != nil {
-		return nil, failed("read the sequences", err)
-	}
-	for i, name := range statements {
-		err := j.holder.QueryRow(ctx, "select format('select pg_catalog.setval(%L, %s, %L::boolean);', $1::text, last_value, is_called) from "+name, name).Scan(&statements[i])
-		if err != nil {
-			return nil, failed("read sequence "+name, err)
-		}
-	}
-	return statements, nil
-}
-
 // columnList is the names in parentheses, as in COPY.
 func (t *table) columnList() string {
 	names := make([]string, len(t.columns))

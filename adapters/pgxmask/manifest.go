@@ -45,8 +45,10 @@ type tableHeader struct {
 // snapshot is the state of the database that the chunks after it have.
 type snapshot struct {
 	ID string `json:"id"`
-	// Cluster is the system identifier and the timeline: elsewhere, also in a restored
-	// backup or a standby that was promoted, transactions have numbers of their own.
+	// Cluster is the system identifier, the timeline, and the OID of the database:
+	// elsewhere, also in a restored backup or a standby that was promoted, transactions have
+	// numbers of their own; and a database that was made anew from the same template has
+	// other rows of the same transactions in files with the same numbers.
 	Cluster string    `json:"cluster"`
 	Labels  int64     `json:"labels"` // a hash of the labels of all enums
 	Xmin    uint64    `json:"xmin"`   // transactions before it had ended

@@ -142,12 +142,49 @@ func TestResumeElsewhere(t *testing.T) {
 	data, err := os.ReadFile(name)
 	require.NoError(t, err)
 	var cluster string
-	require.NoError(t, conn.QueryRow(t.Context(), "select system_identifier || '/' || left(pg_walfile_name(pg_current_wal_lsn()), 8) from pg_control_system()").Scan(&cluster))
+	require.NoError(t, conn.QueryRow(t.Context(), "select system_identifier || '/' || left(pg_walfile_name(pg_current_wal_lsn()), 8) || '/' || (select oid from pg_database where datname = current_database()) from pg_control_system()").Scan(&cluster))
 	require.Contains(t, string(data), `"`+cluster+`"`)
 	require.NoError(t, os.WriteFile(name, bytes.ReplaceAll(data, []byte(cluster), []byte("1/00000001")), 0o600))
 	r, err := p.Resume(t.Context(), config)
 	require.NoError(t, err)
 	require.Zero(t, r.Kept)
+}
+
+// TestResumeAnew goes on from a database that was made anew from its template: its rows are
+// of the same transactions, in files with the same numbers, and not the same.
+func TestResumeAnew(t *testing.T) {
+	small(t)
+	template := connect(t, "create table a (e text, z text) with (fillfactor = 50)", "insert into a select i || '@example.com', repeat('z', 200) from generate_series(1, 1000) i")
+	root := connect(t)
+	config := RunConfig{Source: template.Config().Copy(), Workers: 1, Dir: t.TempDir()}
+	require.NoError(t, template.Close(t.Context()))
+	name := "anew_" + config.Source.Database
+	anew := func() *pgx.Conn {
+		run(t, root, "create database "+ident(name)+" template "+ident(config.Source.Database))
+		c := config.Source.Copy()
+		c.Database = name
+		conn, err := pgx.ConnectConfig(t.Context(), c)
+		require.NoError(t, err)
+		return conn
+	}
+	conn := anew()
+	p, err := newPlan(t, conn, keyringtest.NewKeyring(t), `"public.a": {"columns": {"e": "email", "z": {"keep": "of no use"}}}`)
+	require.NoError(t, err)
+	run(t, conn, "update a set z = 'changed' where ctid = '(0,1)'")
+	source := config
+	source.Source = conn.Config()
+	_, err = p.Run(t.Context(), source)
+	require.NoError(t, err)
+	interrupt(t, source.Dir, 2)
+	require.NoError(t, conn.Close(t.Context()))
+	run(t, root, "drop database "+ident(name))
+	conn = anew()
+	r, err := p.Resume(t.Context(), source)
+	require.NoError(t, err)
+	require.Zero(t, r.Kept)
+	require.NotContains(t, string(content(t, source.Dir, "public.a", None)), "changed")
+	require.NoError(t, conn.Close(t.Context()))
+	run(t, root, "drop database "+ident(name))
 }
 
 // TestResumeRefuses has what Resume can not go on with.

@@ -187,7 +187,8 @@ func (j *job) export(ctx context.Context) error {
 		select pg_export_snapshot(), pg_snapshot_xmin(pg_current_snapshot())::text::bigint,
 			case when pg_is_in_recovery() then pg_last_wal_replay_lsn() else pg_current_wal_lsn() end::text, now(),
 			(select system_identifier from pg_control_system()) || '/' || case when pg_is_in_recovery()
-				then (select timeline_id from pg_control_checkpoint())::text else left(pg_walfile_name(pg_current_wal_lsn()), 8) end,
+				then (select timeline_id from pg_control_checkpoint())::text else left(pg_walfile_name(pg_current_wal_lsn()), 8) end
+				|| '/' || (select oid from pg_database where datname = current_database()),
 			(select coalesce(hashtextextended(string_agg(oid || ' ' || enumlabel, ',' order by oid), 0), 0) from pg_enum)`).
 		Scan(&j.snapshot.ID, &j.snapshot.Xmin, &j.snapshot.LSN, &j.snapshot.Time, &j.snapshot.Cluster, &j.snapshot.Labels)
 	if err != nil {

@@ -136,15 +136,21 @@ func failed(operation string, err error) error {
 	return fmt.Errorf("pgxmask: %s: %w", operation, err)
 }
 
+// serverClasses are the classes of SQLSTATE that speak of the schema and the server, and not
+// of data, constraints, or what functions raise.
+var serverClasses = map[string]bool{
+	"08": true, "0A": true, "25": true, "26": true, "28": true, "3D": true, "3F": true, "40": true, "42": true,
+	"53": true, "54": true, "55": true, "57": true, "58": true, "F0": true, "XX": true,
+}
+
 type serverError struct{ server *pgconn.PgError }
 
 func (e *serverError) Unwrap() error { return e.server }
 
 func (e *serverError) Error() string {
 	text := "PostgreSQL reports SQLSTATE " + e.server.Code
-	switch e.server.Code[:min(2, len(e.server.Code))] {
-	case "22", "23", "P0": // data, constraints, and what triggers raise
-	default: // these speak of the schema and the server
+	const raise = "exec_stmt_raise" // of PL/pgSQL, by which functions say what they like
+	if serverClasses[e.server.Code[:min(2, len(e.server.Code))]] && e.server.Routine != raise {
 		text = e.server.Severity + ": " + e.server.Message + " (SQLSTATE " + e.server.Code + ")"
 	}
 	for _, name := range []struct{ what, name string }{

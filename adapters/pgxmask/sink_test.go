@@ -222,6 +222,14 @@ func TestTargetTampered(t *testing.T) {
 		"create trigger f before insert on a for each row when (new.n = 7) execute function f()", "alter table a enable always trigger f")
 	_, err = p.Run(t.Context(), RunConfig{Source: source.Config(), Target: copied.Config()})
 	require.ErrorIs(t, err, ErrVerify, "a trigger that was not asked")
+
+	for _, code := range []string{"P0001", "45000", "42P01"} {
+		copied := connect(t, "create table a (e text, k text, n numeric)", "create function f() returns trigger language plpgsql as $$ begin raise '%', new.k using errcode = '"+code+"'; end $$",
+			"create trigger f before insert on a for each row execute function f()", "alter table a enable always trigger f")
+		_, err = p.Run(t.Context(), RunConfig{Source: source.Config(), Target: copied.Config()})
+		require.ErrorContains(t, err, code)
+		require.NotContains(t, err.Error(), `k\`, "a value")
+	}
 }
 
 // TestFormats has PostgreSQL read CSV, and Go's decoder JSONL, and compares every value

@@ -137,6 +137,9 @@ const (
 		select 'partition bound', c.nspname, c.relname, '', '', pg_catalog.pg_get_expr(c.relpartbound, c.oid), false
 		from c where c.relpartbound is not null
 		union all
+		select 'partition key', c.nspname, c.relname, '', '', pg_catalog.pg_get_partkeydef(c.oid), false
+		from c join pg_catalog.pg_partitioned_table p on p.partrelid = c.oid where p.partexprs is not null
+		union all
 		select 'view', c.nspname, c.relname, '', '', pg_catalog.pg_get_viewdef(c.oid), false
 		from c where c.relkind in ('v', 'm')
 		union all
@@ -208,6 +211,11 @@ const (
 		where p.prokind in ('f', 'p') and n.nspname = any($1)
 		and not exists` + byExtension + `p.oid and e.classid = 'pg_catalog.pg_proc'::regclass)
 		union all
+		select 'aggregate', n.nspname, '', '', 'aggregate ' || p.oid::pg_catalog.regprocedure::text, pg_catalog.concat_ws(' ', g.agginitval, g.aggminitval), true
+		from pg_catalog.pg_aggregate g join pg_catalog.pg_proc p on p.oid = g.aggfnoid join pg_catalog.pg_namespace n on n.oid = p.pronamespace
+		where coalesce(g.agginitval, g.aggminitval) is not null and n.nspname = any($1)
+		and not exists` + byExtension + `p.oid and e.classid = 'pg_catalog.pg_proc'::regclass)
+		union all
 		select 'comment function', n.nspname, '', '', 'comment function ' || p.oid::pg_catalog.regprocedure::text, d.description, true
 		from pg_catalog.pg_description d join pg_catalog.pg_proc p on p.oid = d.objoid join pg_catalog.pg_namespace n on n.oid = p.pronamespace
 		where d.classoid = 'pg_catalog.pg_proc'::regclass and n.nspname = any($1)
@@ -224,6 +232,14 @@ const (
 		union all
 		select 'foreign table', c.nspname, c.relname, '', '', pg_catalog.array_to_string(f.ftoptions, ', '), true
 		from pg_catalog.pg_foreign_table f join c on c.oid = f.ftrelid where f.ftoptions <> '{}'
+		union all
+		select 'foreign column', c.nspname, c.relname, a.attname, '', pg_catalog.array_to_string(a.attfdwoptions, ', '), true
+		from pg_catalog.pg_attribute a join c on c.oid = a.attrelid where a.attfdwoptions <> '{}'
+		union all
+		select 'text search dictionary', n.nspname, '', '', d.dictname, d.dictinitoption, true
+		from pg_catalog.pg_ts_dict d join pg_catalog.pg_namespace n on n.oid = d.dictnamespace
+		where d.dictinitoption is not null and n.nspname = any($1)
+		and not exists` + byExtension + `d.oid and e.classid = 'pg_catalog.pg_ts_dict'::regclass)
 		union all
 		select 'comment ' || i.type, '', '', '', 'comment ' || i.type || ' ' || i.identity, d.description, true
 		from pg_catalog.pg_description d cross join pg_catalog.pg_identify_object(d.classoid, d.objoid, d.objsubid) i

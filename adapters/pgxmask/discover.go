@@ -65,6 +65,10 @@ func (p *planner) discover(t *table, s *sample) {
 				sampled = append(sampled, string(row[i]))
 			}
 		}
+		if a.base.Name == "tsvector" && slices.ContainsFunc(t.columns, func(c column) bool { return c.rule != nil }) {
+			p.warn(t, c.name, "it is kept, and a tsvector has the words of other columns, of which some are masked")
+			continue
+		}
 		if reason := looksLike(c.name, a.base.Category, sampled); reason != "" {
 			p.warn(t, c.name, "it is kept, and "+reason)
 		}

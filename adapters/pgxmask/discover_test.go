@@ -71,6 +71,9 @@ func TestDiscover(t *testing.T) {
 				`public.t.l: it is kept, and 201 of 201 sampled values look like an e-mail address`,
 				`public.t.pwd: it is kept, and its name looks like a password or a key`,
 			}},
+		{name: "words of masked ones", ddl: `create table t (id int, email text, v tsvector)`, policy: columns(`"email": "email", "v": {"keep": "x"}`),
+			warned: []string{`public.t.v: it is kept, and a tsvector has the words of other columns, of which some are masked`}},
+		{name: "words", ddl: `create table t (id int, v tsvector)`, policy: columns(`"v": {"keep": "x"}`)},
 		{name: "masked ones are none", ddl: `create table t (id int, email text); insert into t values (1, 'zeppelin@example.com')`, policy: columns(`"email": "email"`)},
 	})
 }

@@ -22,12 +22,15 @@ func TestHiddenText(t *testing.T) {
 		`comment on statistics s is 'on statistics'`, `create rule r as on delete to t do instead nothing`, `comment on rule r on t is 'on a rule'`,
 		`create schema other`, `create function other.f() returns text language sql as $$ select 'in another schema' $$`, `comment on schema other is 'on another schema'`,
 		`create table other.t (a text default 'in a default')`, `create collation other.c (locale = 'C')`, `comment on collation other.c is 'on a collation'`,
-		`create foreign data wrapper w options (o 'of a wrapper')`, `create server v foreign data wrapper w options (o 'of a server')`, `comment on server v is 'on a server'`)
-	p, err := NewPlan(t.Context(), conn, Config{Policy: policy(t, columns(`"e": "shape"`)), Keyring: keyringtest.NewKeyring(t), Schemas: []string{"public"}})
+		`create foreign data wrapper w options (o 'of a wrapper')`, `create server v foreign data wrapper w options (o 'of a server')`, `comment on server v is 'on a server'`,
+		`create aggregate agg(text) (sfunc = textcat, stype = text, initcond = 'in an aggregate')`, `create table p (k text) partition by list ((k || 'in a partition key'))`,
+		`create text search dictionary d (template = simple, stopwords = 'english', accept = 'false')`)
+	p, err := NewPlan(t.Context(), conn, Config{Policy: policy(t, columns(`"e": "shape"`)+`, "public.p": {"skip": "empty"}`), Keyring: keyringtest.NewKeyring(t), Schemas: []string{"public"}})
 	require.NoError(t, err)
 	var report bytes.Buffer
 	require.NoError(t, p.WriteMarkdown(&report))
-	for _, text := range []string{"in statistics", "on statistics", "on a rule", "in another schema", "on another schema", "in a default", "on a collation", "of a wrapper", "of a server", "on a server"} {
+	for _, text := range []string{"in statistics", "on statistics", "on a rule", "in another schema", "on another schema", "in a default", "on a collation", "of a wrapper", "of a server", "on a server",
+		"in an aggregate", "in a partition key", "stopwords = 'english'"} {
 		require.Contains(t, report.String(), text)
 	}
 	target, err := pgx.ParseConfig(pgtest.Database(t))

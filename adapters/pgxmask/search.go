@@ -185,7 +185,8 @@ func (v *verifier) normHash(value []byte) uint64 {
 
 // confirm reads the source once more if there are candidates: the filter takes a few
 // texts for originals that are none, and what a masked column of the output has is no
-// leak if none of the values that were masked to that have it, too.
+// leak if none of the values that were masked to that have it, too, or if it is not there
+// under other keys: then a rule inside has made it.
 func (s *search) confirm(ctx context.Context, r *Verification) error {
 	if s.overflow {
 		r.Findings = append(r.Findings, &Finding{Kind: Leak, Reason: fmt.Sprintf("more than %d different texts may be values of masked columns: a whole column may be unmasked", maxCandidates)})
@@ -214,6 +215,13 @@ func (s *search) confirm(ctx context.Context, r *Verification) error {
 				var err error
 				if o.masks, err = check.table.masker(check.table.masks); err != nil {
 					return err
+				}
+				for _, tables := range s.v.job.plan.otherKeys {
+					x, err := check.table.masker(tables[check.table.masks.Name()])
+					if err != nil {
+						return err
+					}
+					o.others = append(o.others, x)
 				}
 			}
 			rows, err := s.v.job.rowsOf(ctx, c)
@@ -280,7 +288,8 @@ type confirmation struct {
 	table   int
 	byNorm  map[string][]*places
 	byValue map[valueKey][]candidate
-	masks   *masker // nil if no masked column has candidates
+	masks   *masker   // nil if no masked column has candidates
+	others  []*masker // under other keys
 	view    view
 	scan    scanner
 	err     error
@@ -321,17 +330,29 @@ func (o *confirmation) row(_ int64, values [][]byte) {
 		if candidates == nil {
 			continue
 		}
+		found := o.find(i, values[i])
+		for _, x := range o.others {
+			others, err := x.mask(values)
+			if err != nil {
+				o.err = fmt.Errorf("pgxmask: table %s: %w", o.check.table, err)
+				return
+			}
+			again := o.find(i, others[i])
+			maps.DeleteFunc(found, func(c candidate, _ bool) bool { return !again[c] })
+		}
 		o.mu.Lock()
 		for _, c := range candidates {
-			if !o.there[c] {
-				o.there[c] = false
-			}
+			o.there[c] = o.there[c] || found[c]
 		}
-		o.scan.find(values[i], o.check.columns[i].look, func(norm []byte, f form) {
-			if c := (candidate{string(norm), o.table, i, f}); slices.Contains(candidates, c) {
-				o.there[c] = true
-			}
-		})
 		o.mu.Unlock()
 	}
+}
+
+// find returns what a value of a column has.
+func (o *confirmation) find(column int, value []byte) map[candidate]bool {
+	all := map[candidate]bool{}
+	o.scan.find(value, o.check.columns[column].look, func(norm []byte, f form) {
+		all[candidate{string(norm), o.table, column, f}] = true
+	})
+	return all
 }

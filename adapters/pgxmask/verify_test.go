@@ -154,26 +154,17 @@ func TestComposed(t *testing.T) {
 			conn := connect(t, "create table people (id int primary key, email text not null, code text not null, extra jsonb)",
 				fmt.Sprintf(`insert into people select i, 'user' || i || '@example.com', 'AB' || lpad((i * 499)::text, 6, '0'), jsonb_build_object('code', 'AB' || lpad((i * 499)::text, 6, '0'), 'note', %s)
 					from generate_series(1, 2000) i`, note), "analyze")
-			var r *Result
-			var err error
-			// Of 2,000 codes in a million, one is masked as itself in one of 500 runs, and
-			// that is a leak: other keys will do.
-			for range 3 {
-				var p *Plan
-				p, err = newPlan(t, conn, keyringtest.NewKeyring(t), `"public.people": {"columns": {"id": {"keep": "a number"}, "email": "email", "code": {"rule": "format", "as": "AB[0-9]{6}"},
-					"extra": {"rule": "json", "paths": {"$.code": {"rule": "format", "as": "AB[0-9]{6}"}}, "else": "keep"}}}`)
+			p, err := newPlan(t, conn, keyringtest.NewKeyring(t), `"public.people": {"columns": {"id": {"keep": "a number"}, "email": "email", "code": {"rule": "format", "as": "AB[0-9]{6}"},
+				"extra": {"rule": "json", "paths": {"$.code": {"rule": "format", "as": "AB[0-9]{6}"}}, "else": "keep"}}}`)
+			require.NoError(t, err)
+			config := RunConfig{Source: conn.Config()}
+			if target {
+				config.Target, err = pgx.ParseConfig(pgtest.Database(t))
 				require.NoError(t, err)
-				config := RunConfig{Source: conn.Config()}
-				if target {
-					config.Target, err = pgx.ParseConfig(pgtest.Database(t))
-					require.NoError(t, err)
-				} else {
-					config.Dir = t.TempDir()
-				}
-				if r, err = p.Run(t.Context(), config); err == nil || leaks == 1 {
-					break
-				}
+			} else {
+				config.Dir = t.TempDir()
 			}
+			r, err := p.Run(t.Context(), config)
 			if leaks == 0 {
 				require.NoError(t, err, "codes that are others' are no leak")
 				continue
@@ -183,6 +174,18 @@ func TestComposed(t *testing.T) {
 			require.ErrorContains(t, err, "public.people.extra: has values of public.people.email, which is masked, as it is: 2000 times")
 		}
 	}
+}
+
+// TestComposedSmall has documents with many values of a small domain: a rule inside makes some
+// of them itself, and of others one that the same document had.
+func TestComposedSmall(t *testing.T) {
+	conn := connect(t, "create table rooms (code text not null, others jsonb, note text)",
+		`insert into rooms select 'ROOM-' || i, (select jsonb_agg('ROOM-' || j) from generate_series(i, i + 200, 10) j) from generate_series(1000, 1999) i`, "analyze")
+	const code = `{"rule": "format", "as": "ROOM-[0-9]{4}", "small": "permute"}`
+	p, err := newPlan(t, conn, keyringtest.NewKeyring(t), `"public.rooms": {"columns": {"code": `+code+`, "others": {"rule": "json", "paths": {"$[*]": `+code+`}, "else": "keep"}, "note": {"keep": "made by the system"}}}`)
+	require.NoError(t, err)
+	_, err = p.Run(t.Context(), RunConfig{Source: conn.Config(), Dir: t.TempDir()})
+	require.NoError(t, err)
 }
 
 // TestForms has every form on its own, and what is not one.

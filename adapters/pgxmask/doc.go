@@ -12,10 +12,11 @@
 // Run verifies what it wrote, by reading it back. What it can not see: values of fewer
 // than 8 letters and digits, or 9 if they are all digits; names, places, dates
 // and amounts, which stand elsewhere by chance; parts of values; what is compressed,
-// encrypted, or spelled in a way that Verification does not name; and where rules keep
-// a part by contract, that part. In columns whose rule is a permutation, such as a card
-// number, every result may be somebody's: there it counts how many values became
-// themselves. Verification has what was looked for in which column.
+// encrypted, or spelled in a way that Verification does not name; values of rows and tables
+// that are left out; and where rules keep a part by contract, that part. In columns whose
+// rule is a permutation, such as a card number, every result may be somebody's: there it
+// counts how many values became themselves. Verification has what was looked for in which
+// column.
 //
 // The memory does not depend on the size of tables: it is below 200 MB, and some times
 // the longest row for every worker.

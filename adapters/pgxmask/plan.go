@@ -440,6 +440,11 @@ func (p *planner) matchRelation(r *relation, m *mask.Table) {
 		}
 	case m.Skip() != "":
 		p.plan.skipped = append(p.plan.skipped, skipped{r.title(), relationKinds[r.Kind], m.Skip()})
+		for _, x := range r.indexes {
+			if r.Kind == "m" && x.Unique {
+				p.plan.warnings = append(p.plan.warnings, Warning{r.title(), "", fmt.Sprintf("it is a materialized view, which a copy fills from masked rows, and of these nothing is known for its unique index %s", quotePart(x.Name))})
+			}
+		}
 		return
 	case r.Kind != "r" && r.Kind != "p":
 		f.Reason, f.Suggestion = "it is a "+relationKinds[r.Kind]+", of which no rows are copied", `leave it out: {"skip": "why"}`

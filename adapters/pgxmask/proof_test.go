@@ -143,6 +143,9 @@ func TestObjects(t *testing.T) {
 				`policy line 1: public.m: it is a materialized view, of which no rows are copied; leave it out: {"skip": "why"}`,
 				`public.v2: the policy does not name this view; leave it out: {"skip": "why"}`,
 			}},
+		{name: "a view with a key", ddl: `create table t (id int, b text); create materialized view m as select * from t; create index i on m (id); create unique index u on m (b)`,
+			policy: columns(`"b": "shape"`) + `, "public.m": {"skip": "x"}`,
+			warned: []string{`public.m: it is a materialized view, which a copy fills from masked rows, and of these nothing is known for its unique index u`}},
 		{name: "inheritance", ddl: `create table t (id int); create table u () inherits (t)`,
 			policy: columns(`"b": "shape"`) + `, "public.u": {"columns": {"id": {"keep": "x"}}}`,
 			want: []string{

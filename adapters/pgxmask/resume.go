@@ -104,6 +104,11 @@ func sameJob(old, now *header) error {
 		if !reflect.DeepEqual(storageNames(old.Tables[i]), storageNames(now.Tables[i])) {
 			return fmt.Errorf("pgxmask: %s has other partitions: %w", old.Tables[i].Name, ErrSchema)
 		}
+		for _, s := range old.Tables[i].Storage {
+			if s.Step < stepLimits[0] || s.Pages < 0 || s.Pages > math.MaxUint32 {
+				return fmt.Errorf("pgxmask: the manifest divides %s into what no run does: %w", old.Tables[i].Name, ErrDamaged)
+			}
+		}
 	}
 	return nil
 }

@@ -220,6 +220,20 @@ func TestResumeRefuses(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, 2, r.Kept, "a damaged file is copied again")
 
+	for _, step := range []string{"0", "-1", "1"} {
+		interrupt(t, config.Dir, 3)
+		name := filepath.Join(config.Dir, manifestName)
+		manifest, err := os.ReadFile(name)
+		require.NoError(t, err)
+		require.Contains(t, string(manifest), `"step":8`)
+		require.NoError(t, os.WriteFile(name, bytes.ReplaceAll(manifest, []byte(`"step":8`), []byte(`"step":`+step)), 0o600))
+		_, err = p.Resume(t.Context(), config)
+		require.ErrorIs(t, err, ErrDamaged, "chunks without end")
+		require.NoError(t, os.WriteFile(name, manifest, 0o600))
+		_, err = p.Resume(t.Context(), config)
+		require.NoError(t, err)
+	}
+
 	interrupt(t, config.Dir, 3)
 	run(t, conn, "alter table customers add column secret text")
 	_, err = p.Resume(t.Context(), config)

@@ -245,9 +245,6 @@ func readCatalogue(ctx context.Context, tx querier, names []string) (*catalogue,
 	if err != nil {
 		return nil, err
 	}
-	if err := tx.QueryRow(ctx, selectDatabase).Scan(&c.database, &c.largeObjects); err != nil {
-		return nil, err
-	}
 	if c.calls, err = collect[call](ctx, tx, selectCalls); err != nil {
 		return nil, err
 	}
@@ -267,9 +264,12 @@ func readCatalogue(ctx context.Context, tx querier, names []string) (*catalogue,
 }
 
 // readRelations reads the relations of the named schemas, or of all, and what belongs
-// to them.
+// to them, and whether there are large objects.
 func readRelations(ctx context.Context, tx querier, names []string, sizes bool) (c *catalogue, err error) {
 	c = &catalogue{byOID: map[uint32]*relation{}, types: map[uint32]*pgType{}, sizes: sizes}
+	if err := tx.QueryRow(ctx, selectDatabase).Scan(&c.database, &c.largeObjects); err != nil {
+		return nil, err
+	}
 	if c.schemas, err = collect[schema](ctx, tx, selectSchemas, names); err != nil {
 		return nil, err
 	}

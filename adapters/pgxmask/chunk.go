@@ -173,41 +173,52 @@ func (p *Plan) checkSchema(ctx context.Context, conn *pgx.Conn) error {
 	return nil
 }
 
-// structure returns definitions by name: of all relations but partitions, which come
-// and go, and of the columns and constraints of those that are not left out.
+// structure returns definitions by name: of all relations but partitions, which come and go,
+// and of the columns and constraints of those that are not left out. A large object is
+// one thing more.
 func (c *catalogue) structure(left []skipped) map[string]string {
+	out := map[string]bool{}
+	for _, s := range left {
+		out[s.table] = true
+	}
 	all := map[string]string{}
-	add := func(r *relation, object, definition string) {
-		if !r.IsPartition && !slices.ContainsFunc(left, func(s skipped) bool { return s.table == r.title() }) {
-			all[r.title()+object] += definition + "\n"
-		}
+	if c.largeObjects {
+		all["a large object"] = ""
 	}
 	for _, r := range c.relations {
-		if !r.IsPartition {
-			all[r.title()] = r.Kind + " "
-		}
-		add(r, "", fmt.Sprint(len(r.Parents), r.Children > 0 && r.Kind == "r"))
-		for _, a := range r.columns {
-			add(r, "."+quotePart(a.Name), fmt.Sprintf("%s %t %s", a.TypeText, a.neverNull(), a.Generated))
-			for _, d := range a.domains {
-				for _, k := range d.checks {
-					add(r, "."+quotePart(a.Name), k.Definition)
-				}
-			}
-		}
-		for _, x := range r.indexes {
-			add(r, " ("+x.Name+")", x.Definition)
-		}
-		for _, k := range slices.Concat(r.checks, r.exclusions) {
-			add(r, " ("+k.Name+")", k.Definition)
+		switch name := r.title(); {
+		case r.IsPartition:
+		case out[name]:
+			all[name] = r.Kind
+		default:
+			all[name] = fmt.Sprint(r.Kind, len(r.Parents), r.Kind == "r" && r.Children > 0)
+			r.structure(func(object, definition string) { all[name+object] += definition + "\n" })
 		}
 	}
 	for _, k := range c.foreignKeys {
-		if r := c.byOID[k.Relation]; r != nil {
-			add(r, " ("+k.Name+")", k.Definition)
+		if r := c.byOID[k.Relation]; r != nil && !r.IsPartition && !out[r.title()] {
+			all[r.title()+" ("+k.Name+")"] += k.Definition + "\n"
 		}
 	}
 	return all
+}
+
+// structure calls add for the columns, unique indexes and constraints.
+func (r *relation) structure(add func(object, definition string)) {
+	for _, a := range r.columns {
+		add("."+quotePart(a.Name), fmt.Sprintf("%s %t %s", a.TypeText, a.neverNull(), a.Generated))
+		for _, d := range a.domains {
+			for _, k := range d.checks {
+				add("."+quotePart(a.Name), k.Definition)
+			}
+		}
+	}
+	for _, x := range r.indexes {
+		add(" ("+x.Name+")", x.Definition)
+	}
+	for _, k := range slices.Concat(r.checks, r.exclusions) {
+		add(" ("+k.Name+")", k.Definition)
+	}
 }
 
 // fingerprint is the digest of all that decides what the output is, besides the rows: tables,

@@ -52,16 +52,24 @@ func TestUserMapping(t *testing.T) {
 	var report bytes.Buffer
 	require.NoError(t, p.WriteMarkdown(&report))
 	require.NotContains(t, report.String(), secret)
+}
 
-	_, err = p.Run(t.Context(), RunConfig{Source: conn.Config(), Dir: t.TempDir(), Format: SQL})
-	require.NoError(t, err)
-
-	// The role that makes the plan does not see it, and the one that runs pg_dump does.
-	run(t, conn, `create role sealfield_planner`)
+// TestUserMappingOfRun has one that the role which makes the plan does not see, and the one
+// that runs pg_dump does.
+func TestUserMappingOfRun(t *testing.T) {
+	conn := connect(t, `create table t (id int, e text)`, `create foreign data wrapper w`, `create server v foreign data wrapper w`,
+		`create user mapping for public server v options (password '`+secret+`')`, `create role sealfield_planner`)
 	t.Cleanup(func() {
 		_, err := conn.Exec(context.Background(), `reset role; drop owned by sealfield_planner; drop role sealfield_planner`)
 		require.NoError(t, err)
 	})
+	cfg := Config{Policy: policy(t, columns(`"e": "shape"`)), Keyring: keyringtest.NewKeyring(t)}
+	accept(SchemaText, "", "user mapping of public for v")(&cfg)
+	p, err := NewPlan(t.Context(), conn, cfg)
+	require.NoError(t, err)
+	_, err = p.Run(t.Context(), RunConfig{Source: conn.Config(), Dir: t.TempDir(), Format: SQL})
+	require.NoError(t, err, "somebody has accepted it")
+
 	run(t, conn, `grant select on t to sealfield_planner`, `set role sealfield_planner`)
 	p, err = newPlan(t, conn, keyringtest.NewKeyring(t), columns(`"e": "shape"`))
 	require.NoError(t, err)

@@ -252,7 +252,8 @@ func TestSealedPadded(t *testing.T) {
 	}
 	production, test := keyringtest.NewKeyring(t), keyringtest.NewKeyring(t)
 	source, target := table(production), table(test)
-	conn := connect(t, "create table accounts (code char(40) primary key, note bytea not null)")
+	const accounts = "create table accounts (code char(40) primary key, note bytea not null)"
+	conn := connect(t, accounts)
 	for _, code := range []string{"ann.smith@example.com", "bob.jones@example.com"} {
 		_, err := conn.Exec(ctx, "insert into accounts (code, note) values (@code, @note)", source.Args(&account{fmt.Sprintf("%-40s", code), "a note"}))
 		require.NoError(t, err)
@@ -262,7 +263,7 @@ func TestSealedPadded(t *testing.T) {
 	require.NoError(t, err)
 	_, err = p.Run(ctx, RunConfig{Source: conn.Config(), Dir: t.TempDir()})
 	require.NoError(t, err)
-	copied := connect(t)
+	copied := connect(t, accounts)
 	_, err = p.Run(ctx, RunConfig{Source: conn.Config(), Target: copied.Config()})
 	require.NoError(t, err)
 	rows, err := copied.Query(ctx, "select code, note from accounts")

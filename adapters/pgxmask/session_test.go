@@ -1,7 +1,6 @@
 package pgxmask
 
 import (
-	"context"
 	"crypto/tls"
 	"slices"
 	"testing"
@@ -56,33 +55,24 @@ func TestIdleSession(t *testing.T) {
 
 // TestTargetEncoding copies names that are no ASCII into a database that is not UTF-8.
 func TestTargetEncoding(t *testing.T) {
-	utf8 := connect(t, `create table "Käufer" ("Straße" text)`, `insert into "Käufer" values ('Öder Weg 1')`)
+	const table = `create table "Käufer" ("Straße" text)`
+	utf8 := connect(t, table, `insert into "Käufer" values ('Öder Weg 1')`)
 	p, err := newPlan(t, utf8, keyringtest.NewKeyring(t), `"public.Käufer": {"columns": {"Straße": "token"}}`)
 	require.NoError(t, err)
-	for _, ddl := range []string{"", `create table "Käufer" ("Straße" text)`} {
-		database := ident("latin1_" + utf8.Config().Database)
-		run(t, utf8, "create database "+database+" encoding 'LATIN1' locale 'C' template template0")
-		config := utf8.Config().Copy()
-		config.Database = "latin1_" + utf8.Config().Database
-		config.RuntimeParams["client_encoding"] = "UTF8"
-		latin1, err := pgx.ConnectConfig(t.Context(), config)
-		require.NoError(t, err)
-		t.Cleanup(func() { latin1.Close(context.Background()) })
-		run(t, latin1, ddl)
-		_, err = p.Run(t.Context(), RunConfig{Source: utf8.Config(), Target: utf8Less(config)})
-		require.NoError(t, err)
-		_, err = p.Verify(t.Context(), RunConfig{Source: utf8.Config(), Target: utf8Less(config)})
-		require.NoError(t, err)
-		require.NoError(t, latin1.Close(t.Context()))
-		run(t, utf8, "drop database "+database)
-	}
-}
-
-// utf8Less returns a config that leaves the encoding to the server.
-func utf8Less(config *pgx.ConnConfig) *pgx.ConnConfig {
-	config = config.Copy()
-	delete(config.RuntimeParams, "client_encoding")
-	return config
+	config := utf8.Config().Copy()
+	config.Database = "latin1_" + utf8.Config().Database
+	config.RuntimeParams["client_encoding"] = "UTF8"
+	run(t, utf8, "create database "+ident(config.Database)+" encoding 'LATIN1' locale 'C' template template0")
+	latin1, err := pgx.ConnectConfig(t.Context(), config)
+	require.NoError(t, err)
+	run(t, latin1, table)
+	require.NoError(t, latin1.Close(t.Context()))
+	delete(config.RuntimeParams, "client_encoding") // as the server likes
+	_, err = p.Run(t.Context(), RunConfig{Source: utf8.Config(), Target: config})
+	require.NoError(t, err)
+	_, err = p.Verify(t.Context(), RunConfig{Source: utf8.Config(), Target: config})
+	require.NoError(t, err)
+	run(t, utf8, "drop database "+ident(config.Database))
 }
 
 // TestEnvironment has pg_dump go where the program goes, and not with less security.

@@ -193,7 +193,8 @@ func TestTargetTables(t *testing.T) {
 
 // TestTargetTampered changes rows of a target, of which no sample may have one.
 func TestTargetTampered(t *testing.T) {
-	source := connect(t, "create table a (e text, k text, n numeric)", `insert into a select i || '@example.com', case when i % 3 > 0 then 'k\' || i end, i from generate_series(1, 3000) i`, "analyze")
+	const table = "create table a (e text, k text, n numeric)"
+	source := connect(t, table, `insert into a select i || '@example.com', case when i % 3 > 0 then 'k\' || i end, i from generate_series(1, 3000) i`, "analyze")
 	p, err := newPlan(t, source, keyringtest.NewKeyring(t), `"public.a": {"columns": {"e": "email", "k": {"keep": "x"}, "n": {"keep": "x"}}}`)
 	require.NoError(t, err)
 	for _, c := range []struct{ name, sql string }{
@@ -204,7 +205,7 @@ func TestTargetTampered(t *testing.T) {
 		{"two rows", `update a set k = case n when 7 then 'k\8' else 'k\7' end where n in (7, 8)`},
 		{"another row", `with d as (delete from a where n = 7 returning *) insert into a select e, 'k\8', n from d`},
 	} {
-		copied := connect(t)
+		copied := connect(t, table)
 		config := RunConfig{Source: source.Config(), Target: copied.Config()}
 		_, err = p.Run(t.Context(), config)
 		require.NoError(t, err)
@@ -218,13 +219,13 @@ func TestTargetTampered(t *testing.T) {
 		require.ErrorContains(t, err, "public.a: rows of the output are not what the rules make of the source's", c.name)
 	}
 
-	copied := connect(t, "create table a (e text, k text, n numeric)", "create function f() returns trigger language plpgsql as $$ begin new.k := 'other'; return new; end $$",
+	copied := connect(t, table, "create function f() returns trigger language plpgsql as $$ begin new.k := 'other'; return new; end $$",
 		"create trigger f before insert on a for each row when (new.n = 7) execute function f()", "alter table a enable always trigger f")
 	_, err = p.Run(t.Context(), RunConfig{Source: source.Config(), Target: copied.Config()})
 	require.ErrorIs(t, err, ErrVerify, "a trigger that was not asked")
 
 	for _, code := range []string{"P0001", "45000", "42P01"} {
-		copied := connect(t, "create table a (e text, k text, n numeric)", "create function f() returns trigger language plpgsql as $$ begin raise '%', new.k using errcode = '"+code+"'; end $$",
+		copied := connect(t, table, "create function f() returns trigger language plpgsql as $$ begin raise '%', new.k using errcode = '"+code+"'; end $$",
 			"create trigger f before insert on a for each row execute function f()", "alter table a enable always trigger f")
 		_, err = p.Run(t.Context(), RunConfig{Source: source.Config(), Target: copied.Config()})
 		require.ErrorContains(t, err, code)

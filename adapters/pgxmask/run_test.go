@@ -258,7 +258,7 @@ func TestRewritten(t *testing.T) {
 		r, err = p.Run(t.Context(), RunConfig{Source: conn.Config(), Dir: t.TempDir()})
 		ran <- err
 	}()
-	for waiting := false; !waiting; {
+	for waiting := false; !waiting && len(ran) == 0; {
 		require.NoError(t, conn.QueryRow(t.Context(), "select exists(select from pg_locks where relation = 'customers'::regclass and not granted)").Scan(&waiting))
 	}
 	run(t, other, "commit")

@@ -31,7 +31,7 @@ type RunConfig struct {
 
 	// Target is a database to copy into instead, by pgx.ParseConfig. Run makes the
 	// schema there with pg_dump's help, with constraints and indexes after the rows. Or
-	// it finds all tables there, empty: then triggers and foreign keys are
+	// it finds all tables there, empty, with the same types: then triggers and foreign keys are
 	// passed by, for which the user needs to set session_replication_role, and
 	// Verify checks the references; sequences stay as they are. The manifest is in a schema pgxmask.
 	Target *pgx.ConnConfig

@@ -14,7 +14,7 @@ LIGHT   := $(filter-out $(addprefix $(CURDIR)/,$(HEAVY)),$(MODULES))
 WITHPG := bin/withpg
 
 # Tests that restore a schema with pg_dump, which comes with no package of PostgreSQL 18.
-NEEDDUMP := ^(TestHiddenText|TestNotValid|TestSequences|TestKillTarget|TestManifestOfAnother|TestPadded|TestSealedSource|TestRestore|TestTarget|TestHostileNames|TestTargetInUse|TestSubset|TestLeaks|TestTampered|TestComposed)$$
+NEEDDUMP := ^(TestHiddenText|TestNotValid|TestSequences|TestKillTarget|TestManifestOfAnother|TestPadded|TestSealedSource|TestRestore|TestTarget|TestHostileNames|TestTargetInUse|TestSubset|TestLeaks|TestTampered|TestComposed|TestSettings|TestSequencesOfMasked|TestUserMappingOfRun)$$
 
 .PHONY: help test test-pgnew large demo bench fuzz lint tidy check-tidy check-work check-mod check-user verify cc
 .PHONY: $(WITHPG)

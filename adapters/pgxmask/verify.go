@@ -73,8 +73,9 @@ type ColumnCheck struct {
 // and all that Run checks. Chunks with rows that changed since are not compared, and the
 // former values of these not looked for; of tables with sealed columns, which are sealed
 // with random bytes, a sample is compared. Of a Target all rows are compared, but only
-// the columns whose types have one text for a value: text, varchar, uuid, date, integers. Of config, Format, Compression
-// and Dir or Target are those of Run. It changes nothing in the output.
+// the columns whose types have one text for a value: text, varchar, uuid, date, integers.
+// Of config, Format, Compression and Dir or Target are those of Run. It changes nothing
+// in the output.
 func (p *Plan) Verify(ctx context.Context, config RunConfig) (_ *Result, err error) {
 	config.SkipVerify = false
 	if err := config.check(); err != nil {

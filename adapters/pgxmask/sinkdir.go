@@ -189,7 +189,12 @@ func (f *folder) intact(_ context.Context, d *done) (bool, error) {
 	return n == d.Bytes && digest == d.SHA256, err
 }
 
+// same reads a file only if it is compressed: the digest of others, which intact has
+// looked at, is that of the rows.
 func (f *folder) same(d *done, rows *sum) (bool, error) {
+	if f.job.config.Compression == None {
+		return d.SHA256 == rows.hex(), nil
+	}
 	found := newSum(io.Discard)
 	err := f.open(d, func(r io.Reader) error {
 		_, err := io.Copy(found, r)

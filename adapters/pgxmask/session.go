@@ -13,6 +13,8 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgproto3"
+
+	"github.com/sealfield/sealfield/internal/pgsql"
 )
 
 // settings make the text of values, and the order of rows, the same in every session,
@@ -136,25 +138,18 @@ func failed(operation string, err error) error {
 	return fmt.Errorf("pgxmask: %s: %w", operation, err)
 }
 
-// serverClasses are the classes of SQLSTATE that speak of the schema and the server, and not
-// of data, constraints, or what functions raise.
-var serverClasses = map[string]bool{
-	"08": true, "0A": true, "25": true, "26": true, "28": true, "3D": true, "3F": true, "40": true, "42": true,
-	"53": true, "54": true, "55": true, "57": true, "58": true, "F0": true, "XX": true,
-}
-
 type serverError struct{ server *pgconn.PgError }
 
 func (e *serverError) Unwrap() error { return e.server }
 
 func (e *serverError) Error() string {
-	text := "PostgreSQL reports SQLSTATE " + e.server.Code
-	const raise = "exec_stmt_raise" // of PL/pgSQL, by which functions say what they like
-	if serverClasses[e.server.Code[:min(2, len(e.server.Code))]] && e.server.Routine != raise {
-		text = e.server.Severity + ": " + e.server.Message + " (SQLSTATE " + e.server.Code + ")"
+	safe := pgsql.Redact(e.server)
+	text := "PostgreSQL reports SQLSTATE " + safe.Code
+	if safe.Message != "" {
+		text = safe.Severity + ": " + safe.Message + " (SQLSTATE " + safe.Code + ")"
 	}
 	for _, name := range []struct{ what, name string }{
-		{"table", e.server.TableName}, {"column", e.server.ColumnName}, {"constraint", e.server.ConstraintName},
+		{"table", safe.TableName}, {"column", safe.ColumnName}, {"constraint", safe.ConstraintName},
 	} {
 		if name.name != "" {
 			text += ", " + name.what + " " + name.name

@@ -225,7 +225,7 @@ func TestTargetTampered(t *testing.T) {
 	require.ErrorIs(t, err, ErrVerify, "a trigger that was not asked")
 
 	for _, code := range []string{"P0001", "45000", "42P01"} {
-		copied := connect(t, table, "create function f() returns trigger language plpgsql as $$ begin raise '%', new.k using errcode = '"+code+"'; end $$",
+		copied := connect(t, table, "create function f() returns trigger language plpgsql as $$ begin raise '%', new.k using errcode = '"+code+"', column = new.k; end $$",
 			"create trigger f before insert on a for each row execute function f()", "alter table a enable always trigger f")
 		_, err = p.Run(t.Context(), RunConfig{Source: source.Config(), Target: copied.Config()})
 		require.ErrorContains(t, err, code)

@@ -70,13 +70,13 @@ func TestPolicy(t *testing.T) {
 
 	rows, err := customers.Rows([]string{"note", "id", "name", "email", "card", "born"})
 	require.NoError(t, err)
-	in := values("Ann Smith (ann@example.com) called, card 4111111111111111", "7", "Ann Smith", "ann@example.com", "4111111111111111", "NULL")
+	in := values("Zyx Qwertz (zyx@example.com) called, card 4111111111111111", "7", "Zyx Qwertz", "zyx@example.com", "4111111111111111", "NULL")
 	out, err := rows.Mask(in)
 	require.NoError(t, err)
 	require.Equal(t, "7", string(out[1]))
 	require.Nil(t, out[5])
 	require.Contains(t, string(out[0]), string(out[2])+" ("+string(out[3])+") called, card "+string(out[4]))
-	for _, secret := range []string{"Ann", "Smith", "ann@", "4111111111111111"} {
+	for _, secret := range []string{"Zyx", "Qwertz", "zyx@", "4111111111111111"} { // no name that a rule makes has one of these
 		for _, v := range out {
 			require.NotContains(t, string(v), secret)
 		}
@@ -85,7 +85,7 @@ func TestPolicy(t *testing.T) {
 
 	orders, err := tables["public.orders"].Rows([]string{"email", "total"})
 	require.NoError(t, err)
-	out, err = orders.Mask(values("ann@example.com", "10.00"))
+	out, err = orders.Mask(values("zyx@example.com", "10.00"))
 	require.NoError(t, err)
 	require.Equal(t, again, string(out[0]), "tables join")
 	_, err = orders.Mask(values("x"))
